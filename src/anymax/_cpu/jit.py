@@ -1,0 +1,230 @@
+"""Compiled kernels: one set of flags, one cache that never serves stale code, compiled on first
+use.
+
+Numba's own cache key knows neither the compiler flags nor the helpers a function calls, and its
+numbered data files can be swapped when several processes start cold. Here every result is a file of
+its own, named by all that went into it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib
+import os
+import pickle
+import pkgutil
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core.caching import FunctionCache
+from numba.core.serialize import dumps
+
+__all__ = ["Kernel", "const", "jit", "kernels", "warm"]
+
+# Without nnan and ninf: masks are made of infinities, and NaN has to come out where it went in.
+FLAGS = ("contract", "arcp", "nsz", "reassoc")
+
+_kernels: dict[str, Kernel] = {}
+
+
+def const(dtype: Any, ndim: int) -> Any:
+    """Type of a read-only C-contiguous array: takes writable arrays too, so one compilation serves
+    both."""
+    return numba.types.Array(dtype, ndim, "C", readonly=True)
+
+
+def jit(
+    function: Callable[..., Any] | None = None,
+    *,
+    args: Callable[[Any], tuple[Any, ...]] | None = None,
+    reassoc: bool = True,
+    cache: bool = True,
+    **options: Any,
+) -> Any:
+    """Compile a function to machine code that runs without the GIL.
+
+    Parameters
+    ----------
+    function : callable
+        What to compile; left out, a decorator comes back.
+    args : callable, optional
+        From a floating numba type to the tuple of argument types. With it the result is a `Kernel`,
+        which `warm` finds. Without it numba infers types call by call: right for the pieces that
+        kernels are made of.
+    reassoc : bool
+        Whether sums may be reordered. Needed for vector sums, wrong for compensated arithmetic.
+    cache : bool
+        Whether to keep machine code on disk. Pieces that are only inlined need no file of their
+        own.
+    **options
+        More options of numba.njit.
+    """
+    if function is None:
+        return functools.partial(jit, args=args, reassoc=reassoc, cache=cache, **options)
+    flags = {flag for flag in FLAGS if reassoc or flag != "reassoc"}
+    settings = {"nogil": True, "error_model": "numpy", "fastmath": flags, **options}
+    if args is None:
+        return _dispatcher(function, settings, cache=cache)
+    return Kernel(function, args, settings, cache=cache)
+
+
+class Kernel:
+    """An entry point: compiled for a dtype when first asked for it, for exactly the types that
+    `args` names.
+
+    `kernel(*values)` checks types and picks the version by the dtype of the first argument.
+    `kernel.code(dtype)` is the bare machine code, 0.1 us cheaper and unchecked: for callers that
+    have looked at dtype and layout themselves.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        args: Callable[[Any], tuple[Any, ...]],
+        settings: dict[str, Any],
+        *,
+        cache: bool,
+    ) -> None:
+        self.function, self.args, self.settings, self.cache = function, args, settings, cache
+        self.name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
+        self.versions: dict[np.dtype[Any], Any] = {}
+        functools.update_wrapper(self, function)
+        _kernels[self.name] = self
+
+    def __call__(self, *values: Any) -> Any:
+        dtype = values[0].dtype
+        return (self.versions.get(dtype) or self.compile(dtype))(*values)
+
+    def code(self, dtype: np.dtype[Any]) -> Callable[..., Any]:
+        version = self.versions.get(dtype) or self.compile(dtype)
+        return next(iter(version.overloads.values())).entry_point
+
+    def compile(self, dtype: np.dtype[Any]) -> Any:
+        """Compile, or load from the cache; one dispatcher a dtype, so that no call can add a
+        version by accident."""
+        version = _dispatcher(self.function, self.settings, cache=self.cache)
+        version.compile(self.args(numba.from_dtype(dtype)))
+        version.disable_compile()  # from here on a writable array may pass for a read-only one
+        return self.versions.setdefault(dtype, version)
+
+
+def kernels() -> dict[str, Kernel]:
+    """Every entry point of this folder, by "module.function"."""
+    package = importlib.import_module(__package__)
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{__package__}.{module.name}")
+    return dict(sorted(_kernels.items()))
+
+
+def warm(dtypes: Iterable[Any] = ("float32", "float64")) -> Iterator[tuple[str, float]]:
+    """Compile (or load from the cache) every entry point; gives its name and the seconds it
+    took."""
+    for dtype in map(np.dtype, dtypes):
+        for name, kernel in kernels().items():
+            start = time.perf_counter()
+            kernel.code(dtype)
+            yield f"{name} {dtype.name}", time.perf_counter() - start
+
+
+class _Files:
+    """Compiled results on disk: one file per key, replaced atomically, checked when read."""
+
+    def __init__(self, folder: str, stem: str) -> None:
+        self.folder, self.stem = Path(folder), stem
+
+    def path(self, key: Any) -> Path:
+        return self.folder / f"{self.stem}.{_digest(repr(key).encode())}.nbc"
+
+    def load(self, key: Any) -> Any:
+        with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
+            kept, data = pickle.loads(self.path(key).read_bytes())
+            return pickle.loads(data) if kept == repr(key) else None
+        return None
+
+    def save(self, key: Any, data: Any) -> None:
+        path = self.path(key)
+        draft = path.with_suffix(f".{os.getpid()}.{time.monotonic_ns()}.tmp")
+        try:
+            draft.write_bytes(pickle.dumps((repr(key), dumps(data))))
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def flush(self) -> None:
+        for path in self.folder.glob(f"{self.stem}.*.nbc"):
+            path.unlink(missing_ok=True)
+
+
+class _KeyedCache(FunctionCache):
+    """Numba's cache with flags, line and the source of all kernels in the key."""
+
+    def __init__(self, function: Callable[..., Any], settings: dict[str, Any]) -> None:
+        super().__init__(function)
+        flags = tuple(
+            (name, sorted(v) if isinstance(v, set) else v) for name, v in sorted(settings.items())
+        )
+        stamp = self._impl.locator.get_source_stamp()
+        self._extra = (
+            flags,
+            numba.__version__,
+            function.__code__.co_firstlineno,
+            repr(stamp),
+            _source(),
+        )
+        stem = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
+        self._cache_file = _Files(self._cache_path, stem.replace("<", "").replace(">", ""))
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        return (*super()._index_key(sig, codegen), self._extra)
+
+    @contextlib.contextmanager
+    def _guard_against_spurious_io_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            _warn_uncached(str(error))
+
+
+def _dispatcher(function: Callable[..., Any], settings: dict[str, Any], *, cache: bool) -> Any:
+    dispatcher = numba.njit(**settings)(function)
+    if cache and _wanted():
+        try:
+            dispatcher._cache = _KeyedCache(function, settings)
+        except (
+            RuntimeError,
+            OSError,
+        ) as error:  # no folder can be written: read-only install and no home
+            _warn_uncached(str(error))
+    return dispatcher
+
+
+def _wanted() -> bool:
+    return os.environ.get("ANYMAX_CACHE", "1") != "0"
+
+
+@functools.cache
+def _warn_uncached(reason: str) -> None:
+    msg = (
+        f"anymax: compiled kernels can't be kept on disk, every process compiles them anew ({reason}). "
+        "Set NUMBA_CACHE_DIR to a writable folder, or ANYMAX_CACHE=0 to silence this."
+    )
+    warnings.warn(msg, RuntimeWarning, stacklevel=2)
+
+
+@functools.cache
+def _source() -> str:
+    """Digest of this folder's source: an edit to any piece renews every kernel that may have
+    inlined it."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return _digest(b"".join(file.name.encode() + file.read_bytes() for file in files))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]
