@@ -216,8 +216,10 @@ def _scalar(out: Any) -> Any:
         msg = f"value_and_grad needs a scalar output, got {type(out).__name__}; return a 0-d array"
         raise TypeError(msg)
     if tuple(out.shape) != ():
-        msg = f"value_and_grad needs a scalar output, got shape {tuple(out.shape)}; "
-            "reduce it, e.g. with xp.sum"
+        shape = tuple(out.shape)
+        msg = (
+            f"value_and_grad needs a scalar output, got shape {shape}; reduce it, e.g. with xp.sum"
+        )
         raise TypeError(msg)
     if not is_floating(library_of(out), out.dtype):
         msg = f"value_and_grad needs a floating output, got dtype {out.dtype}"

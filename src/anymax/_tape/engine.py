@@ -107,7 +107,7 @@ def _start(leaves: Sequence[Any]) -> tuple[Tape, Any, list[Var]]:
 
 
 def _detach(tape: Tape) -> Callable[[Any], Any]:
-    """Return what takes values of `tape`, and constants, off it; foreign ones stay what they are."""
+    """Return what takes values of `tape`, and constants, off it; foreign ones stay as they are."""
 
     def detach(x: Any) -> Any:
         mine = type(x) is Var and (x.node is None or x.node.tape is tape)

@@ -88,7 +88,7 @@ class Recorder:
         return found
 
     def recording(self, name: str, function: Any) -> Any:
-        """Return what calls `function` and records it; dtypes, constants and the like stay plain."""
+        """Return what calls `function` and records it; dtypes, constants and such stay plain."""
         if not callable(function) or isinstance(function, type) or name.startswith("__"):
             return function
         composite = COMPOSITES.get(name)

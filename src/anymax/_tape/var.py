@@ -163,8 +163,8 @@ class Var:
         if self.node is None:
             return self.data
         msg = (
-            f"value_and_grad: {how} would drop the gradient of this array. Use the functions of its "
-            "namespace (array_namespace(x)), or stop_gradient if it is meant to be a constant"
+            f"value_and_grad: {how} would drop the gradient of this array. Use the functions of "
+            "its namespace (array_namespace(x)), or stop_gradient if it is meant to be a constant"
         )
         raise TypeError(msg)
 
