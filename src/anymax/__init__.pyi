@@ -1,0 +1,17 @@
+from anymax import attentions as attentions
+from anymax import losses as losses
+from anymax import softmaxes as softmaxes
+from anymax._backends import explain as explain
+from anymax._backends import trace as trace
+from anymax._backends import use_backend as use_backend
+from anymax._catalogue import find as find
+from anymax._grad import value_and_grad as value_and_grad
+from anymax._grad import vjp as vjp
+from anymax._version import __version__ as __version__
+from anymax.attentions.dense.dot_product import attention_weights as attention_weights
+from anymax.attentions.dense.dot_product import dot_product_attention as dot_product_attention
+from anymax.losses.classification.cross_entropy import cross_entropy as cross_entropy
+from anymax.softmaxes.exponential.softmax import log_softmax as log_softmax
+from anymax.softmaxes.exponential.softmax import logsumexp as logsumexp
+from anymax.softmaxes.exponential.softmax import softmax as softmax
+from anymax.softmaxes.exponential.softmax import softmin as softmin

@@ -1,0 +1,1 @@
+"""What the plain reference cannot do by itself in one array library."""

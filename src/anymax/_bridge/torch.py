@@ -1,0 +1,42 @@
+"""Kernels under torch autograd: one ``autograd.Function`` for every primitive.
+
+Its backward runs the kernel's backward, or the closed form in plain torch code when a graph of the
+gradient is wanted, so that second and higher orders need no kernel.  Forward mode and torch.func
+never come here: dispatch gives them the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from anymax._dispatch import Kernel, Primitive
+
+
+class _Call(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, primitive: Primitive, kernel: Kernel, options: dict, hint, *operands):
+        needs = tuple(ctx.needs_input_grad[4:])
+        out, ctx.pullback = primitive.prepare(kernel, operands, options, hint, needs)
+        outputs = out if isinstance(out, tuple) else (out,)
+        ctx.kernel, ctx.count = kernel, len(outputs)
+        ctx.save_for_backward(*operands, *outputs)
+        ctx.set_materialize_grads(False)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Any):
+        saved = ctx.saved_tensors
+        operands, outputs = saved[: -ctx.count], saved[-ctx.count :]
+        kernel = None if torch.is_grad_enabled() else ctx.kernel
+        grads = ctx.pullback(operands, outputs, cotangents, kernel)
+        return (None, None, None, None, *grads)
+
+
+def apply(
+    primitive: Primitive, kernel: Kernel, operands: Sequence, options: dict, hint: float | None
+) -> Any:
+    """Run `kernel` so that torch autograd can differentiate the result."""
+    return _Call.apply(primitive, kernel, options, hint, *operands)

@@ -1,0 +1,307 @@
+"""Primitives choose a kernel by the facts of a call, or run their reference.
+
+A kernel answers one question, `why_not(facts)`: None when it can take the call, else one sentence.
+The same sentence is the error of a forced backend, a line of `explain`, the reason of a skipped
+test and a cell of the support table in the documentation.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from anymax import _backends
+from anymax._array import HALVES, Array, dtype_name, library, torch_compiling, widen
+
+WhyNot = Callable[["Facts"], "str | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a kernel may know about a call before it says whether it can take it."""
+
+    library: str
+    device: str
+    dtype: str
+    shapes: tuple[tuple | None, ...]
+    dtypes: tuple[str | None, ...]
+    wants: tuple[bool, ...]
+    obstacle: str | None
+    options: dict[str, Any]
+
+    @property
+    def needs_grad(self) -> bool:
+        return any(self.wants)
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A faster body of a primitive for one backend; its module is imported on first use."""
+
+    backend: str
+    module: str
+    forward: str
+    backward: str
+    why_not: WhyNot
+    fused: str | None = None
+
+    def function(self, name: str) -> Callable:
+        return _function(self.module, name)
+
+    def reason(self, facts: Facts) -> str | None:
+        return _backends.why_not(self.backend, facts) or self.why_not(facts)
+
+
+@functools.cache
+def _function(module: str, name: str) -> Callable:
+    return getattr(importlib.import_module(module), name)
+
+
+PRIMITIVES: dict[str, Primitive] = {}
+
+
+@dataclass(eq=False)
+class Primitive:
+    """A hot computation: its reference in array-API code, its derivatives, its kernels.
+
+    Parameters
+    ----------
+    reference : callable
+        ``reference(xp, *operands, **options)`` gives an array or a tuple of arrays.
+    vjp : callable
+        ``vjp(xp, operands, outputs, cotangents, needs, **options)`` gives a gradient per operand.
+    jvp : callable
+        ``jvp(xp, operands, outputs, tangents, **options)`` gives a tangent per output.
+    storage : tuple of bool
+        Per output: whether it is stored in the dtype of the operands (True) or, for half types,
+        kept in the float32 that sums accumulate in (False).
+    kernels : sequence of Kernel
+        In the order of preference.
+    """
+
+    name: str
+    reference: Callable
+    vjp: Callable
+    jvp: Callable
+    storage: tuple[bool, ...]
+    kernels: Sequence[Kernel] = ()
+    _lane: Callable | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        PRIMITIVES[self.name] = self
+
+    def __call__(self, *operands: Array | None, hint: float | None = None, **options: Any) -> Any:
+        """Run on the best backend.
+
+        `hint` is the cotangent that the caller expects for the first output, if it is one constant:
+        a kernel may then prepare the gradient in the same pass.  It never changes a result.
+        """
+        if torch_compiling():
+            return self.plain(operands, options)
+        facts = gather(operands, options)
+        kernel, reasons = self.choose(facts)
+        log = _backends.log()
+        if log is not None:
+            backend = kernel.backend if kernel else "reference"
+            log.append(_backends.Event(self.name, backend, reasons, facts))
+        if facts.library == "tape":
+            return self._record(kernel, operands, options, hint)
+        if kernel is None:
+            return self.plain(operands, options)
+        if facts.needs_grad:
+            bridge = importlib.import_module("anymax._bridge.torch")
+            return bridge.apply(self, kernel, operands, options, hint)
+        return self.run(kernel, operands, options)
+
+    def lane(self, x: Array) -> Array | None:
+        """The whole call for a plain C-contiguous NumPy array, or None: no facts, no options."""
+        if self._lane is None or type(x) is not np.ndarray or not _backends.automatic():
+            return None
+        return self._lane(x)
+
+    def choose(self, facts: Facts) -> tuple[Kernel | None, dict[str, str | None]]:
+        """The kernel that takes the call (None: the reference), and each backend's answer."""
+        wanted = _backends.wanted()
+        reasons: dict[str, str | None] = {}
+        chosen = None
+        if wanted == "reference":
+            return None, {k.backend: "the reference was asked for" for k in self.kernels}
+        for kernel in self.kernels:
+            reason = kernel.reason(facts)
+            reasons[kernel.backend] = reason
+            if reason is None and chosen is None and wanted in ("auto", kernel.backend):
+                chosen = kernel
+        if chosen is None and wanted != "auto":
+            reason = reasons.get(wanted) or "there is no such kernel yet"
+            raise ValueError(
+                f"{self.name}: backend {wanted!r} cannot run this call: {reason}. "
+                "Use backend 'auto' to fall back."
+            )
+        return chosen, reasons
+
+    # -- bodies --------------------------------------------------------------------------------
+
+    def plain(self, operands: Sequence[Array | None], options: dict[str, Any]) -> Any:
+        """The reference, with half types widened before and rounded once after."""
+        xp = namespace_of(operands)
+        dtype = operands[0].dtype
+        half = dtype_name(operands[0]) in HALVES
+        if half:
+            operands = [self._widen(xp, x) for x in operands]
+        with _backends.quiet(operands[0]):
+            out = self.reference(xp, *operands, **options)
+        if not half:
+            return out
+        if not isinstance(out, tuple):
+            return xp.astype(out, dtype) if self.storage[0] else out
+        return tuple(xp.astype(y, dtype) if s else y for y, s in zip(out, self.storage))
+
+    def run(self, kernel: Kernel, operands: Sequence[Array | None], options: dict) -> Any:
+        """The kernel's forward; the module's lane is remembered the first time."""
+        forward = kernel.function(kernel.forward)
+        if self._lane is None and kernel.backend == "numba":
+            module = sys.modules[kernel.module]
+            self._lane = getattr(module, f"{kernel.forward}_lane", None)
+        return forward(*operands, **options)
+
+    def gradient(
+        self,
+        kernel: Kernel | None,
+        operands: Sequence[Array | None],
+        outputs: tuple[Array, ...],
+        cotangents: tuple[Array | None, ...],
+        needs: tuple[bool, ...],
+        options: dict[str, Any],
+    ) -> tuple[Array | None, ...]:
+        """Gradients of the operands that need one, by the kernel or by the closed form."""
+        if kernel is not None:
+            backward = kernel.function(kernel.backward)
+            return backward(tuple(operands), outputs, cotangents, needs, **options)
+        xp = namespace_of(operands)
+        dtypes = [None if x is None else x.dtype for x in operands]
+        operands = [self._widen(xp, x) for x in operands]
+        outputs = tuple(self._widen(xp, x) for x in outputs)
+        cotangents = tuple(self._widen(xp, x) for x in cotangents)
+        with _backends.quiet(operands[0]):
+            grads = self.vjp(xp, tuple(operands), outputs, cotangents, needs, **options)
+        return tuple(
+            g if g is None or g.dtype == d else xp.astype(g, d) for g, d in zip(grads, dtypes)
+        )
+
+    @staticmethod
+    def _widen(xp: Any, x: Array | None) -> Array | None:
+        return widen(xp, x)
+
+    def prepare(
+        self, kernel: Kernel | None, operands: Sequence, options: dict, hint: float | None, needs
+    ) -> tuple[Any, Callable]:
+        """The outputs, and a pullback: a gradient made on the way if the hint came true."""
+        ready: list = []
+        if kernel is not None and kernel.fused and hint is not None and needs[0]:
+            out, dx = kernel.function(kernel.fused)(tuple(operands), hint, **options)
+            ready.append(dx)
+        elif kernel is not None:
+            out = self.run(kernel, operands, options)
+        else:
+            out = self.plain(operands, options)
+
+        def pullback(
+            operands: tuple, outputs: tuple, cotangents: tuple, by: Kernel | None
+        ) -> tuple:
+            if ready and by is not None:
+                dx = ready.pop()  # given away once: the caller may write into it
+                if _expected(cotangents, hint):
+                    return (dx, *(None,) * (len(operands) - 1))
+            return self.gradient(by, operands, outputs, cotangents, needs, options)
+
+        return out, pullback
+
+    def _record(self, kernel: Kernel | None, operands: Sequence, options: dict, hint) -> Any:
+        """One node on the tape, with the primitive's own gradient."""
+        from anymax import _grad
+
+        values = tuple(_grad.value(x) for x in operands)
+        needs = tuple(_grad.needs_grad(x) for x in operands)
+        out, back = self.prepare(kernel, values, options, hint, needs)
+        outputs = out if isinstance(out, tuple) else (out,)
+        recorded = _grad.record(
+            tuple(operands), outputs, lambda cotangents: back(values, outputs, cotangents, kernel)
+        )
+        return recorded if isinstance(out, tuple) else recorded[0]
+
+
+def _expected(cotangents: tuple, hint: float | None) -> bool:
+    g, *rest = cotangents
+    return g is not None and all(c is None for c in rest) and bool((g == hint).all())
+
+
+# -- facts -------------------------------------------------------------------------------------
+
+
+def namespace_of(operands: Sequence[Array | None]) -> Any:
+    from anymax._array import namespace
+
+    return namespace("primitive", **{f"operand {i}": x for i, x in enumerate(operands)})
+
+
+def gather(operands: Sequence[Array | None], options: dict[str, Any]) -> Facts:
+    """The facts of a call, read off its operands."""
+    lib = library(operands[0])
+    if lib == "tape" or any(x is not None and library(x) == "tape" for x in operands[1:]):
+        from anymax import _grad
+
+        lib, operands = "tape", [_grad.value(x) for x in operands]
+    values = operands
+    device, obstacle, wants = _situation(lib, values)
+    return Facts(
+        library=lib,
+        device=device,
+        dtype=dtype_name(values[0]),
+        shapes=tuple(None if x is None else tuple(x.shape) for x in values),
+        dtypes=tuple(None if x is None else dtype_name(x) for x in values),
+        wants=wants,
+        obstacle=obstacle,
+        options=options,
+    )
+
+
+def _situation(lib: str, operands: Sequence) -> tuple[str, str | None, tuple[bool, ...]]:
+    nothing = (False,) * len(operands)
+    if lib == "torch":
+        return _torch_situation(operands)
+    if lib == "numpy" or (lib == "tape" and isinstance(operands[0], np.ndarray)):
+        native = all(
+            x is None or not isinstance(x, np.ndarray) or x.dtype.isnative for x in operands
+        )
+        return "cpu", None if native else "the bytes of an array are not in native order", nothing
+    if lib in ("cupy", "tape") and library(operands[0]) == "cupy":
+        return "cuda", None, nothing
+    if lib == "tape":
+        return "cpu", f"array library is {library(operands[0])}", nothing
+    return "cpu", f"array library is {lib}", nothing
+
+
+def _torch_situation(operands: Sequence) -> tuple[str, str | None, tuple[bool, ...]]:
+    torch = sys.modules["torch"]
+    given = [x for x in operands if x is not None]
+    grad = torch.is_grad_enabled()
+    wants = tuple(x is not None and grad and x.requires_grad for x in operands)
+    obstacle = None
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        obstacle = "the call is inside a torch.func transform"
+    elif torch.autograd.forward_ad._current_level >= 0:
+        obstacle = "forward-mode differentiation is on"
+    elif any(type(x) not in (torch.Tensor, torch.nn.Parameter) for x in given):
+        obstacle = "a tensor subclass (fake, distributed, ...)"
+    elif any(x.layout != torch.strided or x.is_neg() for x in given):
+        obstacle = "a tensor is sparse or lazily negated"
+    elif torch.jit.is_tracing() or torch._C._is_tracing():
+        obstacle = "the call is being traced"
+    return given[0].device.type, obstacle, wants

@@ -1,0 +1,2 @@
+from anymax.attentions.dense.dot_product import attention_weights as attention_weights
+from anymax.attentions.dense.dot_product import dot_product_attention as dot_product_attention

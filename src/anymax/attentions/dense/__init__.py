@@ -1,0 +1,1 @@
+"""Attention that looks at all keys."""

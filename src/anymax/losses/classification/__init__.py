@@ -1,0 +1,1 @@
+"""Losses of classifiers: cross entropy and its relatives."""
