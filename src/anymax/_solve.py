@@ -153,7 +153,7 @@ def root(
 
 
 def _quotient(xp: Any, value: Array, slope: Array) -> Array:
-    """Return value / slope, and 0 where the slope is 0, without a bad number in either derivative."""
+    """Return value / slope, and 0 where the slope is 0, with no bad number in its derivatives."""
     flat = slope == 0
     safe = xp.where(flat, xp.ones_like(slope), slope)
     return xp.where(flat, xp.zeros_like(value), value) / safe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 __all__ = ["COMPOSITES"]
@@ -39,7 +40,7 @@ def _diff(
     return x
 
 
-COMPOSITES = {
+COMPOSITES: dict[str, Callable[..., Any]] = {
     "unstack": _unstack,
     "broadcast_arrays": _broadcast_arrays,
     "meshgrid": _meshgrid,
