@@ -263,3 +263,19 @@ def test_forward(name, dtype):
     plain_out, plain_lse, _ = oracle(case, dtype)
     close(out, want_out, plain_out, dtype)
     close(lse, want_lse, plain_lse, dtype)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_backward(name, dtype):
+    case = make(**CASES[name], dtype=dtype)
+    out, lse, _ = oracle(case)
+    rng = np.random.default_rng(1)
+    do = rng.standard_normal(out.shape).astype(dtype)
+    dlse = rng.standard_normal(lse.shape).astype(dtype)
+    exact = np.longdouble if dtype is np.float64 else np.float64
+    want = oracle_grads(case, do, dlse, exact)
+    plain = oracle_grads(case, do, dlse, dtype)
+    got = run_backward(case, do, dlse)
+    assert set(got) == set(want)
+    for operand, g in got.items():
+        close(g, want[operand], plain[operand], dtype)

@@ -1,20 +1,20 @@
-"""Softmax attention without the L x S matrix: NumPy arrays and CPU torch tensors, both directions."""
+"""Softmax attention without the L x S matrix, both directions, for NumPy and CPU torch arrays."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from . import pool
-from .arrays import borrow, empty
+from .arrays import borrow
+from .attend_gradients import gradients
 from .attend_forward import CHUNK, STRIPS, forward_part, forward_scratch, pack_part
 from .attend_plan import Call, address, aligned, offsets
 from .attend_thin import SPLIT, THIN, merge_parts, state_width, thin_part, thin_scratch
 from .tile import ROWS
 
-__all__ = ["forward"]
+__all__ = ["backward", "forward"]
 
 
 def forward(q: Any, k: Any, v: Any, *rest: Any, **options: Any) -> tuple[Any, Any]:
@@ -66,10 +66,15 @@ def narrow(x: Any, like: Any) -> Any:
     return x.astype(like.dtype) if isinstance(x, np.ndarray) else x.to(like.dtype)
 
 
+def starts(call: Call) -> list[np.ndarray[Any, Any]]:
+    """Addresses of the slices of k and of v."""
+    return [address(x) + offsets(x, x.shape[:-2]) for x in (call.k, call.v)]
+
+
 def pack_keys(call: Call) -> None:
     """Pack every slice of k and v once, however many heads and batch entries read it."""
     p = call.plan[0]
-    k_at, v_at = (address(x) + offsets(x, x.shape[:-2]) for x in (call.k, call.v))
+    k_at, v_at = starts(call)
     chunks = -(-int(p["wide_keys"]) // CHUNK)
     call.room(k_at.size * int(p["wide_keys"] * p["dim"]), call.dtype, "kt")
     call.room(v_at.size * int(p["wide_keys"] * p["wide_v"]), call.dtype, "v")
@@ -96,7 +101,7 @@ def run_strips(call: Call) -> None:
 def run_thin(call: Call) -> None:
     p = call.plan[0]
     splits, groups = max(1, -(-int(p["keys"]) // SPLIT)), call.heads.size // int(p["group"])
-    k_at, v_at = (address(x) + offsets(x, x.shape[:-2]) for x in (call.k, call.v))
+    k_at, v_at = starts(call)
     states = aligned(call.heads.size * int(p["length"]) * splits * state_width(p), call.dtype)
     work, merge, need = thin_part.code(call.dtype), merge_parts.code(call.dtype), thin_scratch(p)
 
@@ -106,3 +111,23 @@ def run_thin(call: Call) -> None:
     pool.run(task, groups * splits)
     for group in range(groups):
         merge(states, call.plan, call.heads, group)
+
+
+def backward(
+    operands: tuple[Any, ...], outputs: tuple[Any, ...], cotangents: tuple[Any, ...], needs: Any,
+    **options: Any,
+) -> tuple[Any, ...]:  # fmt: skip
+    """One gradient per operand, None where not needed."""
+    call = describe(operands, options)
+    known = [None if x is None else widen(x).astype(call.dtype, copy=False) for x in (*outputs, *cotangents)]
+    found = gradients(call, starts(call), *known, needs)
+    return tuple(None if g is None else hand_back(g, x) for g, x in zip(found, operands, strict=True))
+
+
+def hand_back(g: np.ndarray[Any, Any], like: Any) -> Any:
+    """A gradient in the library and type of its operand."""
+    if isinstance(like, np.ndarray):
+        return g.astype(like.dtype, copy=False)
+    import torch
+
+    return torch.from_numpy(g).to(like.dtype)

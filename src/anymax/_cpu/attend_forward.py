@@ -100,14 +100,14 @@ def strip_reach(p: Any, h: Any, first: Any, rows: Any) -> Any:
 
 @_piece
 def score_tiles(
-    p: Any, queries: Any, keys: Any, first: Any, count: Any, scores: Any, like: Any
+    queries: Any, keys: Any, dim: Any, first: Any, count: Any, scores: Any, like: Any
 ) -> None:
     """q k^T of one strip against `count` packed keys from `first`, both multiples of a tile."""
     tile = VECTORS * width(like)
     for j in range(0, count, tile):
         product_set(
-            like, queries, 1, ROWS, keys + (first + j) * p.dim * size(like), tile,
-            scores + j * size(like), LINE, p.dim, 0,
+            like, queries, 1, ROWS, keys + (first + j) * dim * size(like), tile,
+            scores + j * size(like), LINE, dim, 0,
         )  # fmt: skip
 
 
@@ -241,7 +241,7 @@ def forward_part(scratch: Any, plan: Any, heads: Any, part: Any) -> None:
             if first >= last:
                 continue
             count = -(-(last - first) // tile) * tile
-            score_tiles(p, queries + t * ROWS * p.dim * s, keys, first, count, scores, like)
+            score_tiles(queries + t * ROWS * p.dim * s, keys, p.dim, first, count, scores, like)
             _weigh(
                 p, h, scores, i, rows, first, count, state + 2 * t * ROWS * s, factors, hits + t * ROWS,
                 spare, bad, like,

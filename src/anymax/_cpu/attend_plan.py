@@ -30,6 +30,13 @@ _INTS = (
     "mask_row", "mask_col", "bias_row", "bias_col",
     "kt", "k_flags", "k_bad", "v", "v_flags", "v_bad",  # packed keys, flags and numbers of bad ones
     "out", "lse",
+    # backward: packed v^T and rows of k; per query head rows and strips of q and of dout; per row its
+    # logsumexp in base 2, delta and whether it is dead
+    "vt", "k_rows", "q_rows", "q_strips", "do_rows", "do_strips", "norm", "delta", "dead",
+    "dout", "dlse",  # cotangents
+    "chunks", "per_chunk",  # chunks of keys, blocks of keys in each
+    "dq", "dk", "dv", "dbias", "dbias_row", "dbias_col", "dbias_chunk", "dslopes", "dsink",  # 0: unwanted
+    "dq_parts",
 )  # fmt: skip
 PLAN = np.dtype(
     [(name, np.int64) for name in _INTS]
@@ -37,7 +44,7 @@ PLAN = np.dtype(
     align=True,
 )
 HEAD = np.dtype(
-    [(name, np.int64) for name in ("q", "mask", "bias", "k", "v", "rows", "cols", "shift")]
+    [(name, np.int64) for name in ("q", "mask", "bias", "dbias", "k", "v", "rows", "cols", "shift")]
     + [(name, np.float64) for name in ("sink", "slope")],
     align=True,
 )
@@ -182,3 +189,8 @@ class Call:
         for name in names:
             self.plan[0][name] = address(array)
         return array
+
+    @property
+    def bias_is_matrix(self) -> bool:
+        """Whether the bias has a number of its own for every query and key."""
+        return self.bias is not None and self.bias.shape[-2] > 1 and self.bias.shape[-1] > 1

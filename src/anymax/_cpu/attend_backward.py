@@ -1,0 +1,308 @@
+"""Gradients of attention: five products per tile, nothing of size L x S.
+
+A part owns a chunk of keys of one key head: dk and dv are its own, dq goes to a buffer of the chunk
+that is summed in order afterwards. So results don't depend on who computed what when.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+
+from .attend_forward import part_types, score_tiles, strip_reach
+from .attend_lanes import (
+    absolute, cast, exp2, fma, iota, load, peek, poke, size, spread, store, total, width,
+)  # fmt: skip
+from .attend_pack import pack_columns, pack_rows, pack_strip
+from .attend_plan import HEAD, LINE, PLAN
+from .attend_rows import fill, finish_scores
+from .jit import const, jit
+from .tile import ROWS, VECTORS, product_add, product_add_narrow
+
+__all__ = ["KEYS", "backward_part", "backward_scratch", "gather_part", "pack_keys_part", "pack_queries_part"]
+
+KEYS = 256  # per block: dk and dv of a block stay in the second-level cache
+STRIPS = 4  # per block of queries
+
+_piece = jit(cache=False, reassoc=False)
+_BYTE = np.uint8(0)
+
+
+def backward_scratch(plan: Any) -> int:
+    """Elements of scratch memory that one part needs."""
+    rows = STRIPS * ROWS
+    return 3 * rows * LINE + (KEYS + ROWS) * int(plan["wide"] + plan["wide_v"]) + LINE + 64
+
+
+def _pack_types(T: Any) -> tuple[Any, ...]:
+    row = const(numba.int64, 1)
+    return T[::1], const(numba.from_dtype(PLAN), 1), row, row, numba.int64
+
+
+@jit(args=_pack_types, reassoc=False)
+def pack_keys_part(witness: Any, plan: Any, k_at: Any, v_at: Any, part: Any) -> None:
+    """Pack one slice of k (columns and rows) or, after those, of v (columns)."""
+    p, like = plan[0], witness[0]
+    step = p.wide_keys * size(like)
+    if part < k_at.size:
+        flags = p.k_flags + part * p.wide_keys
+        pack_columns(
+            k_at[part], p.k_row, p.k_col, 0, p.wide_keys, p.keys, p.dim, p.kt + part * p.dim * step,
+            flags, like,
+        )  # fmt: skip
+        pack_rows(
+            k_at[part], p.k_row, p.k_col, 0, p.wide_keys, p.keys, p.dim, p.wide,
+            p.k_rows + part * p.wide * step, flags, like,
+        )  # fmt: skip
+    else:
+        part -= k_at.size
+        pack_columns(
+            v_at[part], p.v_row, p.v_col, 0, p.wide_keys, p.keys, p.dim_v,
+            p.vt + part * p.dim_v * step, p.v_flags + part * p.wide_keys, like,
+        )  # fmt: skip
+
+
+@_piece
+def _pack_query(p: Any, h: Any, head: Any, i: Any, count: Any, like: Any) -> None:
+    """One strip of q and of dout as rows and as a strip."""
+    s = size(like)
+    padded = -(-p.length // ROWS) * ROWS
+    at = head * padded + i
+    flags = p.dead + at
+    source = h.q + i * p.q_row
+    pack_rows(
+        source, p.q_row, p.q_col, 0, ROWS, count, p.dim, p.wide, p.q_rows + at * p.wide * s, flags, like
+    )  # fmt: skip
+    pack_strip(source, p.q_row, p.q_col, count, p.dim, p.q_strips + at * p.dim * s, flags, like)
+    rows, strip = p.do_rows + at * p.wide_v * s, p.do_strips + at * p.dim_v * s
+    for r in range(ROWS):
+        lse = cast(-math.inf, like)
+        if r < count:
+            lse = peek(p.lse + (head * p.length + i + r) * s, like)
+        live = math.isfinite(lse)
+        poke(flags + r, np.uint8(not live))
+        delta = 0.0
+        place = (head * p.length + i + r) * p.dim_v * s
+        for d in range(p.dim_v):
+            g = peek(p.dout + place + d * s, like) if live else cast(0, like)
+            if live:
+                delta += np.float64(g) * peek(p.out + place + d * s, like)
+            poke(rows + (r * p.wide_v + d) * s, g)
+            poke(strip + (d * ROWS + r) * s, g)
+        fill(rows + (r * p.wide_v + p.dim_v) * s, p.wide_v - p.dim_v, cast(0, like))
+        if live:
+            delta -= peek(p.dlse + (head * p.length + i + r) * s, like)
+        poke(p.delta + (at + r) * s, cast(delta, like))
+        poke(p.norm + (at + r) * s, cast(lse * math.log2(math.e), like))
+
+
+@jit(args=part_types, reassoc=False)
+def pack_queries_part(witness: Any, plan: Any, heads: Any, head: Any) -> None:
+    """Pack q and dout of one query head; the gradient of its sink."""
+    p, like, h = plan[0], witness[0], heads[head]
+    for i in range(0, p.length, ROWS):
+        _pack_query(p, h, head, i, min(ROWS, p.length - i), like)
+    if p.dsink:
+        at, s = head * (-(-p.length // ROWS) * ROWS), size(like)
+        slope = 0.0
+        if h.sink > -math.inf:
+            for i in range(min(p.length, h.rows)):
+                if not peek(p.dead + at + i, _BYTE):
+                    share = math.exp(h.sink - peek(p.lse + (head * p.length + i) * s, like))
+                    slope -= share * peek(p.delta + (at + i) * s, like)
+        poke(p.dsink + head * 8, slope)
+
+
+@_piece
+def _grade_row(x: Any, dp: Any, count: Any, power: Any, norm: Any, delta: Any, like: Any) -> None:
+    """Logits become weights p, and dp becomes p (dp - delta)."""
+    factor, less, off = spread(power, like), spread(-norm, like), spread(delta, like)
+    for j in range(0, count * size(like), width(like) * size(like)):
+        weight = exp2(fma(load(x + j, like), factor, less))
+        store(x + j, weight)
+        store(dp + j, weight * (load(dp + j, like) - off))
+
+
+@_piece
+def _bias_row(p: Any, h: Any, ds: Any, i: Any, first: Any, count: Any, chunk: Any, like: Any) -> None:
+    """Add a row of dS to the gradient of the bias."""
+    s, w = size(like), width(like)
+    there = min(count, p.keys - first)
+    place = h.dbias + chunk * p.dbias_chunk + i * p.dbias_row + first * p.dbias_col
+    if p.dbias_col:
+        whole = there // w * w
+        for j in range(0, whole, w):
+            store(place + j * s, load(place + j * s, like) + load(ds + j * s, like))
+        for j in range(whole, there):
+            poke(place + j * s, peek(place + j * s, like) + peek(ds + j * s, like))
+    else:
+        sums = spread(0, like)
+        for j in range(0, count, w):
+            sums = sums + load(ds + j * s, like)
+        poke(place, peek(place, like) + total(sums))
+
+
+@_piece
+def _slope_row(h: Any, ds: Any, i: Any, first: Any, count: Any, like: Any) -> Any:
+    """sum_j dS_j |i + shift - j|."""
+    sums, lanes = spread(0, like), iota(like)
+    for j in range(0, count, width(like)):
+        far = absolute(lanes + spread(first + j - i - h.shift, like))
+        sums = fma(load(ds + j * size(like), like), far, sums)
+    return total(sums)
+
+
+@_piece
+def _multiply_row(x: Any, y: Any, count: Any, like: Any) -> None:
+    for j in range(0, count * size(like), width(like) * size(like)):
+        store(x + j, load(x + j, like) * load(y + j, like))
+
+
+@_piece
+def _grade_strip(
+    p: Any, h: Any, head: Any, at: Any, i: Any, first: Any, count: Any, chunk: Any, x: Any, ds: Any,
+    caps: Any, spare: Any, like: Any,
+) -> None:  # fmt: skip
+    """Scores and dP of one strip become P and dS; with ROWS zeros after them."""
+    s = size(like)
+    for r in range(ROWS):
+        line, row = r * LINE * s, i + r
+        fill(x + line + count * s, ROWS, cast(0, like))
+        fill(ds + line + count * s, ROWS, cast(0, like))
+        if peek(p.dead + at + r, _BYTE):
+            fill(x + line, count, cast(0, like))
+            fill(ds + line, count, cast(0, like))
+            continue
+        cap = caps + line if p.softcap > 0 else 0
+        finish_scores(p, h, x + line, row, first, count, spare, cap, like)
+        _grade_row(
+            x + line, ds + line, count, p.power, peek(p.norm + (at + r) * s, like),
+            peek(p.delta + (at + r) * s, like), like,
+        )  # fmt: skip
+        if p.dbias:
+            _bias_row(p, h, ds + line, row, first, count, chunk, like)
+        if p.dslopes:
+            place = p.dslopes + (chunk * p.heads * p.batch + head) * 8
+            poke(place, peek(place, 0.0) - _slope_row(h, ds + line, row, first, count, like))
+        if p.softcap > 0:
+            _multiply_row(ds + line, cap, count, like)
+
+
+@_piece
+def _product_rows(
+    a: Any, a_row: Any, a_step: Any, b: Any, wide: Any, c: Any, count: Any, like: Any
+) -> None:  # fmt: skip
+    """C += A B for one strip of C and all of its columns."""
+    w, s = width(like), size(like)
+    for j in range(0, wide - w, VECTORS * w):
+        product_add(like, a, a_row, a_step, b + j * s, wide, c + j * s, wide, count, 0)
+    if wide // w % VECTORS:
+        j = wide - w
+        product_add_narrow(like, a, a_row, a_step, b + j * s, wide, c + j * s, wide, count, 0)
+
+
+@_piece
+def _grade_block(
+    p: Any, h: Any, head: Any, begin: Any, block: Any, chunk: Any, scratch: Any, dk: Any, dv: Any,
+    like: Any,
+) -> None:  # fmt: skip
+    """One block of queries against one block of keys."""
+    s, tile = size(like), VECTORS * width(like)
+    rows = min(STRIPS * ROWS, p.length - begin)
+    low, high = strip_reach(p, h, begin, rows)
+    first, last = max(block, low // tile * tile), min(block + KEYS, high)
+    if first >= last:
+        return
+    count = -(-(last - first) // tile) * tile
+    strips, padded = -(-rows // ROWS), -(-p.length // ROWS) * ROWS
+    x = scratch
+    ds = x + STRIPS * ROWS * LINE * s
+    caps = ds + STRIPS * ROWS * LINE * s
+    spare = caps + STRIPS * ROWS * LINE * s
+    keys, values = h.k * p.wide_keys * s, h.v * p.wide_keys * s
+    for t in range(strips):
+        at = head * padded + begin + t * ROWS
+        down = t * ROWS * LINE * s
+        score_tiles(
+            p.q_strips + at * p.dim * s, p.kt + keys * p.dim, p.dim, first, count, x + down, like
+        )  # fmt: skip
+        score_tiles(
+            p.do_strips + at * p.dim_v * s, p.vt + values * p.dim_v, p.dim_v, first, count, ds + down,
+            like,
+        )  # fmt: skip
+        _grade_strip(
+            p, h, head, at, begin + t * ROWS, first, count, chunk, x + down, ds + down, caps + down,
+            spare, like,
+        )  # fmt: skip
+        if p.dq:
+            dq = p.dq_parts + ((chunk * p.heads * p.batch) * padded + at) * p.wide * s
+            rows_of_k = p.k_rows + keys * p.wide + first * p.wide * s
+            _product_rows(ds + down, LINE, 1, rows_of_k, p.wide, dq, last - first, like)
+    at = head * padded + begin
+    for j in range(0, last - first, ROWS):
+        row = first - block + j
+        if p.dv:
+            _product_rows(
+                x + j * s, 1, LINE, p.do_rows + at * p.wide_v * s, p.wide_v, dv + row * p.wide_v * s,
+                strips * ROWS, like,
+            )  # fmt: skip
+        if p.dk:
+            _product_rows(
+                ds + j * s, 1, LINE, p.q_rows + at * p.wide * s, p.wide, dk + row * p.wide * s,
+                strips * ROWS, like,
+            )  # fmt: skip
+
+
+@_piece
+def _write_rows(
+    to: Any, source: Any, first: Any, count: Any, dim: Any, wide: Any, factor: Any, like: Any
+) -> None:  # fmt: skip
+    s = size(like)
+    for j in range(count):
+        for d in range(dim):
+            poke(to + ((first + j) * dim + d) * s, peek(source + (j * wide + d) * s, like) * factor)
+
+
+@jit(args=part_types, reassoc=False)
+def backward_part(scratch: Any, plan: Any, heads: Any, part: Any) -> None:
+    """dk and dv of one chunk of keys of one key head, and what the chunk gives to dq."""
+    p, like = plan[0], scratch[0]
+    s = size(like)
+    group, chunk = part // p.chunks, part % p.chunks
+    dk = scratch.ctypes.data
+    dv = dk + (KEYS + ROWS) * p.wide * s
+    tiles = dv + (KEYS + ROWS) * p.wide_v * s
+    for b in range(p.per_chunk):
+        block = (chunk * p.per_chunk + b) * KEYS
+        if block >= p.keys:
+            break
+        fill(dk, (KEYS + ROWS) * (p.wide + p.wide_v), cast(0, like))
+        for g in range(p.group):
+            head = group * p.group + g
+            for begin in range(0, p.length, STRIPS * ROWS):
+                _grade_block(p, heads[head], head, begin, block, chunk, tiles, dk, dv, like)
+        there = min(KEYS, p.keys - block)
+        if p.dk:
+            to = p.dk + group * p.keys * p.dim * s
+            _write_rows(to, dk, block, there, p.dim, p.wide, cast(p.scale, like), like)
+        if p.dv:
+            to = p.dv + group * p.keys * p.dim_v * s
+            _write_rows(to, dv, block, there, p.dim_v, p.wide_v, cast(1, like), like)
+
+
+@jit(args=part_types, reassoc=False)
+def gather_part(witness: Any, plan: Any, heads: Any, head: Any) -> None:
+    """dq of one query head: the chunks' shares, summed in their order."""
+    p, like = plan[0], witness[0]
+    s, padded = size(like), -(-p.length // ROWS) * ROWS
+    step = heads.size * padded * p.wide * s
+    for i in range(p.length):
+        source = p.dq_parts + (head * padded + i) * p.wide * s
+        for d in range(p.dim):
+            value = peek(source + d * s, like)
+            for c in range(1, p.chunks):
+                value += peek(source + c * step + d * s, like)
+            poke(p.dq + ((head * p.length + i) * p.dim + d) * s, value * cast(p.scale, like))
