@@ -48,17 +48,17 @@ def record(
             if len(grads) != len(inputs):
                 msg = f"a pullback returned {len(grads)} gradients for {len(inputs)} inputs"
                 raise ValueError(msg)
-            return tuple(_checked(grads[i], like) for i, like in zip(live, likes, strict=True))
+            return tuple(_checked(xp, grads[i], like) for i, like in zip(live, likes, strict=True))
 
         node = Node(tape_of(parents), parents, pull, len(outputs))
     return recorder_of(xp).wrap(tuple(outputs), node)
 
 
-def _checked(grad: Any, like: Any) -> Any:
+def _checked(xp: Any, grad: Any, like: Any) -> Any:
     if grad is not None and tuple(grad.shape) != tuple(like.shape):
         msg = f"a pullback returned shape {tuple(grad.shape)} for an input of {tuple(like.shape)}"
         raise ValueError(msg)
-    return grad
+    return grad if grad is None else xp.astype(grad, like.dtype, copy=False)
 
 
 def pull_all(starts: Sequence[tuple[Node, int, Any]], leaves: Sequence[Node]) -> list[Any]:

@@ -30,6 +30,14 @@ def is_floating(xp: Any, dtype: Any) -> bool:
         return "float" in str(dtype)
 
 
+@lru_cache(maxsize=256)
+def _is_discrete(xp: Any, dtype: Any) -> bool:
+    try:
+        return bool(xp.isdtype(dtype, ("bool", "integral")))
+    except (TypeError, ValueError):
+        return False
+
+
 @lru_cache(maxsize=32)
 def recorder_of(xp: Any) -> Recorder:
     """Return the recording namespace of the library `xp`."""
@@ -128,16 +136,19 @@ class Recorder:
             for part in (arg if type(arg) in (tuple, list) else (arg,))
             if _is_live(part)
         ]
-        if not live or not self._differentiable(out):
+        if not live or self._is_constant(out):
             return self.wrap(out)
         if name not in RULES or any(_is_live(value) for value in kwargs.values()):
             no_rule(name)
+        if _is_array(out) and not is_floating(self._xp, out.dtype):
+            no_rule(name, f" with a result of dtype {out.dtype}")
         return self._record(name, args, out, RULES[name](self._xp, out, *plain, **named))
 
-    def _differentiable(self, out: Any) -> bool:
+    def _is_constant(self, out: Any) -> bool:
+        """Tell whether `out` is piecewise constant by its kind; complex numbers are not."""
         if isinstance(out, (tuple, list)):
-            return any(self._differentiable(part) for part in out)
-        return _is_array(out) and is_floating(self._xp, out.dtype)
+            return all(self._is_constant(part) for part in out)
+        return not _is_array(out) or _is_discrete(self._xp, out.dtype)
 
     def _record(self, name: str, args: tuple[Any, ...], out: Any, entries: tuple[Any, ...]) -> Any:
         parents, pulls = [], []
@@ -169,7 +180,7 @@ class Recorder:
         """Make arrays `Var`s: outputs of `node`, or constants."""
         if isinstance(out, (tuple, list)):
             parts = [
-                self._wrap_one(part, node if self._differentiable(part) else None, slot)
+                self._wrap_one(part, None if self._is_constant(part) else node, slot)
                 for slot, part in enumerate(out)
             ]
             return type(out)(*parts) if hasattr(out, "_fields") else type(out)(parts)
