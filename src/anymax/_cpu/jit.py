@@ -23,10 +23,13 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba import types
+from numba.core import cgutils
 from numba.core.caching import FunctionCache
 from numba.core.serialize import dumps
+from numba.extending import intrinsic
 
-__all__ = ["Kernel", "const", "jit", "kernels", "warm"]
+__all__ = ["Kernel", "bare", "const", "jit", "keep", "kernels", "warm"]
 
 # Without nnan and ninf: masks are made of infinities, and NaN has to come out where it went in.
 FLAGS = ("contract", "arcp", "nsz", "reassoc")
@@ -37,13 +40,13 @@ _kernels: dict[str, Kernel] = {}
 def const(dtype: Any, ndim: int) -> Any:
     """Type of a read-only C-contiguous array: takes writable arrays too, so one compilation serves
     both."""
-    return numba.types.Array(dtype, ndim, "C", readonly=True)
+    return types.Array(dtype, ndim, "C", readonly=True)
 
 
 def jit(
     function: Callable[..., Any] | None = None,
     *,
-    args: Callable[[Any], tuple[Any, ...]] | None = None,
+    args: Callable[[Any], tuple[Any, ...] | None] | None = None,
     reassoc: bool = True,
     cache: bool = True,
     **options: Any,
@@ -55,8 +58,8 @@ def jit(
     function : callable
         What to compile; left out, a decorator comes back.
     args : callable, optional
-        From a floating numba type to the tuple of argument types. With it the result is a `Kernel`,
-        which `warm` finds. Without it numba infers types call by call: right for the pieces that
+        From the numba type of the first argument's cells to the tuple of argument types, or None
+        where it takes no such cells. With it the result is a `Kernel`, which `warm` finds. Without it numba infers types call by call: right for the pieces that
         kernels are made of.
     reassoc : bool
         Whether sums may be reordered. Needed for vector sums, wrong for compensated arithmetic.
@@ -87,7 +90,7 @@ class Kernel:
     def __init__(
         self,
         function: Callable[..., Any],
-        args: Callable[[Any], tuple[Any, ...]],
+        args: Callable[[Any], tuple[Any, ...] | None],
         settings: dict[str, Any],
         *,
         cache: bool,
@@ -106,6 +109,9 @@ class Kernel:
         version = self.versions.get(dtype) or self.compile(dtype)
         return next(iter(version.overloads.values())).entry_point
 
+    def takes(self, dtype: np.dtype[Any]) -> bool:
+        return self.args(numba.from_dtype(dtype)) is not None
+
     def compile(self, dtype: np.dtype[Any]) -> Any:
         """Compile, or load from the cache; one dispatcher a dtype, so that no call can add a
         version by accident."""
@@ -113,6 +119,29 @@ class Kernel:
         version.compile(self.args(numba.from_dtype(dtype)))
         version.disable_compile()  # from here on a writable array may pass for a read-only one
         return self.versions.setdefault(dtype, version)
+
+
+@intrinsic
+def bare(typingctx: Any, array: Any) -> Any:
+    """The same array without its owner: slices of it count no references.
+
+    Counting is atomic, and costs more than the work on a short row. The owner must outlive every
+    view, which holds for arguments; scratch arrays need a `keep` after the last use.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        view = context.make_array(array)(context, builder, values[0])
+        view.meminfo = cgutils.get_null_value(view.meminfo.type)
+        view.parent = cgutils.get_null_value(view.parent.type)
+        return view._getvalue()
+
+    return array(array), generate
+
+
+@intrinsic
+def keep(typingctx: Any, array: Any) -> Any:
+    """Nothing, but the array lives until here."""
+    return types.none(array), lambda context, *_: context.get_dummy_value()
 
 
 def kernels() -> dict[str, Kernel]:

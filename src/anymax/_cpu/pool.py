@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-__all__ = ["num_threads", "run", "set_num_threads"]
+__all__ = ["num_threads", "run", "set_num_threads", "spread"]
 
 
 class _Job:
@@ -53,6 +53,10 @@ class _Inside(threading.local):
     active = False
 
 
+_LEAST = 16_384  # cells worth a part of their own: about 5 us, what it takes to hand it over
+_MOST = 262_144  # cells a part may have before it leaves the cache
+_PARTS = 64
+
 _inside = _Inside()
 _jobs: SimpleQueue[_Job] = SimpleQueue()
 _lock = threading.Lock()
@@ -84,6 +88,20 @@ def run(task: Callable[[int], object], parts: int) -> None:
         job.done.acquire()  # nobody may still write when the caller goes on
     if job.error is not None:
         raise job.error
+
+
+def spread(task: Callable[[int, int], object], count: int, work: int) -> None:
+    """Call `task(start, stop)` over ranges that make up range(count), each item being `work` cells.
+
+    Ranges are long enough to hide what a call costs, short enough to even out and to stay in cache.
+    """
+    cells = count * work
+    parts = min(count, cells // _LEAST, max(_PARTS, cells // _MOST))
+    if parts < 2:
+        task(0, count)
+        return
+    step = -(-count // parts)
+    run(lambda i: task(i * step, min(count, (i + 1) * step)), -(-count // step))
 
 
 def num_threads() -> int:

@@ -1,0 +1,94 @@
+"""NumPy views of what callers hold, and results in their own library; rows out of any axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = ["borrow", "empty", "kept_rows", "put_rows", "room_for_rows", "rows", "take_rows"]
+
+_EVERY = np.ones((1, 1), np.uint8)
+_EVERY.flags.writeable = False
+
+
+def borrow(x: Any) -> np.ndarray[Any, Any]:
+    """The same memory as a NumPy array: of a NumPy array or a CPU torch tensor, bfloat16 as uint16."""
+    if isinstance(x, np.ndarray):
+        if x.dtype.name == "bfloat16":
+            return x.view(np.uint16)
+        return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+    import torch
+
+    if x.dtype is torch.bfloat16:
+        return x.view(torch.int16).numpy().view(np.uint16)
+    return x.resolve_neg().numpy()
+
+
+def empty(shape: Sequence[int], dtype: Any, like: Any) -> Any:
+    """An unwritten C-contiguous array of the library of `like`; dtype None takes that of `like`."""
+    if isinstance(like, np.ndarray):
+        return np.empty(shape, like.dtype if dtype is None else dtype)
+    import torch
+
+    return torch.empty(tuple(shape), dtype=like.dtype if dtype is None else dtype)
+
+
+def _axes(axis: int | tuple[int, ...]) -> tuple[int, ...]:
+    return (axis,) if isinstance(axis, int) else axis
+
+
+def _last(x: np.ndarray[Any, Any], axis: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """View with the given axes last, in their order."""
+    others = [i for i in range(x.ndim) if i not in axis]
+    return x.transpose([*others, *axis])
+
+
+def rows(shape: Sequence[int], axis: int | tuple[int, ...]) -> tuple[int, int]:
+    """Number and length of the rows along these axes."""
+    length = math.prod(shape[i] for i in _axes(axis))
+    return math.prod(n for i, n in enumerate(shape) if i not in _axes(axis)), length
+
+
+def take_rows(x: np.ndarray[Any, Any], axis: int | tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """(rows, length), C-contiguous: a view where the layout allows it."""
+    if x.dtype == np.float16:
+        x = x.view(np.int16)  # what kernels take for half precision
+    return np.ascontiguousarray(_last(x, _axes(axis))).reshape(rows(x.shape, axis))
+
+
+def room_for_rows(out: np.ndarray[Any, Any], axis: int | tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """Unwritten (rows, length): a view of `out` where rows lie in it as they are, else new memory."""
+    if out.dtype == np.float16:
+        out = out.view(np.int16)
+    moved = _last(out, _axes(axis))
+    shape = rows(out.shape, axis)
+    return moved.reshape(shape) if moved.flags.c_contiguous else np.empty(shape, out.dtype)
+
+
+def put_rows(values: np.ndarray[Any, Any], out: np.ndarray[Any, Any], axis: Any) -> None:
+    """Bring rows from the room made for them to the axes they belong to."""
+    if out.dtype == np.float16:
+        out = out.view(np.int16)
+    moved = _last(out, _axes(axis))
+    if not moved.flags.c_contiguous:
+        moved[...] = values.reshape(moved.shape)
+
+
+def kept_rows(where: Any, shape: Sequence[int], axis: int | tuple[int, ...]) -> Any:
+    """Mask as uint8 of shape (1 or rows, 1 or length): a mask constant along either stays small."""
+    if where is None:
+        return _EVERY
+    axes = _axes(axis)
+    mask = borrow(where)
+    mask = _last(np.broadcast_to(mask, shape), axes)
+    split = mask.ndim - len(axes)
+    still = [step == 0 or n == 1 for n, step in zip(mask.shape, mask.strides, strict=True)]
+    if all(still[:split]):
+        mask = mask[(slice(0, 1),) * split]
+    if all(still[split:]):
+        mask = mask[(..., *(slice(0, 1),) * (mask.ndim - split))]
+    count, length = math.prod(mask.shape[:split]), math.prod(mask.shape[split:])
+    return np.ascontiguousarray(mask).reshape(count, length).view(np.uint8)
