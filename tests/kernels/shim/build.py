@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 # -fno-gnu-unique: else two loaded libraries would share one __shared__ array.
 # -ffp-contract=fast: the device fuses products and sums too.
 KERNEL_FLAGS = [
-    "-std=c++17",
+    "-std=c++20",
     "-O2",
     "-g",
     "-fPIC",
@@ -31,7 +31,7 @@ KERNEL_FLAGS = [
 ]
 # Instrumentation only; ../runtime/hooks.cpp stands in for both sanitizer libraries.
 CHECK_FLAGS = ["-fsanitize=thread,undefined", "-fno-sanitize=vptr", "-fsanitize-recover=all"]
-RUNTIME_FLAGS = ["-std=c++17", "-O2", "-fPIC", "-w", "-fno-gnu-unique"]
+RUNTIME_FLAGS = ["-std=c++20", "-O2", "-fPIC", "-w", "-fno-gnu-unique"]
 
 
 @functools.cache
