@@ -75,9 +75,12 @@ def _compat_namespace(name: str) -> ModuleType:
     )
 
 
+_NUMBERS = (bool, int, float, complex)
+
+
 def is_scalar(x: object) -> bool:
     """Whether `x` is a Python number, which takes the dtype of the arrays beside it."""
-    return isinstance(x, (bool, int, float, complex)) and not hasattr(x, "dtype")
+    return isinstance(x, _NUMBERS) and not hasattr(x, "dtype")
 
 
 def namespace(function: str, **arrays: Array) -> Any:
@@ -157,11 +160,22 @@ def device(x: Array) -> Any:
 # -- dtypes ------------------------------------------------------------------------------------
 
 
+_dtype_names: dict[tuple, str] = {}
+
+
 def dtype_name(x: Array) -> str:
     """Name of the dtype of `x` ("float32"), the same word for every library."""
     dtype = x.dtype
-    name = getattr(dtype, "name", None)
-    return name if isinstance(name, str) else str(dtype).rpartition(".")[2]
+    if torch_compiling():
+        return str(dtype).rpartition(".")[2]
+    key = (type(dtype), dtype)  # dtypes of two libraries may hash alike and warn when compared
+    name = _dtype_names.get(key)
+    if name is None:
+        name = getattr(dtype, "name", None)
+        if not isinstance(name, str):
+            name = str(dtype).rpartition(".")[2]
+        _dtype_names[key] = name
+    return name
 
 
 def is_floating(x: Array) -> bool:
@@ -206,15 +220,18 @@ def default_float(xp: Any) -> Any:
 
 def promote(xp: Any, function: str, **arrays: Array | None) -> list[Array | None]:
     """The arrays in their common real floating dtype; None and Python numbers stay as they are."""
-    given = [x for x in arrays.values() if x is not None and not is_scalar(x)]
-    for name, x in arrays.items():
-        if x is not None and not is_scalar(x) and not _is_number(x):
+    given = {name: x for name, x in arrays.items() if x is not None and not is_scalar(x)}
+    names = {dtype_name(x) for x in given.values()}
+    if len(names) == 1 and not names.isdisjoint(_RANK):
+        return list(arrays.values())
+    for name, x in given.items():
+        if not _is_number(x):
             raise TypeError(
                 f"{function}: {name} has dtype {dtype_name(x)}; "
                 "a real floating or integer dtype fits"
             )
-    dtype = float_dtype(xp, given)
-    return [x if x is None or is_scalar(x) else cast(xp, x, dtype) for x in arrays.values()]
+    dtype = float_dtype(xp, given.values())
+    return [cast(xp, x, dtype) if name in given else x for name, x in arrays.items()]
 
 
 def _is_number(x: Array) -> bool:

@@ -30,11 +30,18 @@ class Facts:
     library: str
     device: str
     dtype: str
-    shapes: tuple[tuple | None, ...]
-    dtypes: tuple[str | None, ...]
+    operands: tuple[Array | None, ...]
     wants: tuple[bool, ...]
     obstacle: str | None
     options: dict[str, Any]
+
+    @property
+    def shapes(self) -> tuple[tuple | None, ...]:
+        return tuple(None if x is None else tuple(x.shape) for x in self.operands)
+
+    @property
+    def dtypes(self) -> tuple[str | None, ...]:
+        return tuple(None if x is None else dtype_name(x) for x in self.operands)
 
     @property
     def needs_grad(self) -> bool:
@@ -258,14 +265,12 @@ def gather(operands: Sequence[Array | None], options: dict[str, Any]) -> Facts:
         from anymax import _grad
 
         lib, operands = "tape", [_grad.value(x) for x in operands]
-    values = operands
-    device, obstacle, wants = _situation(lib, values)
+    device, obstacle, wants = _situation(lib, operands)
     return Facts(
         library=lib,
         device=device,
-        dtype=dtype_name(values[0]),
-        shapes=tuple(None if x is None else tuple(x.shape) for x in values),
-        dtypes=tuple(None if x is None else dtype_name(x) for x in values),
+        dtype=dtype_name(operands[0]),
+        operands=tuple(operands),
         wants=wants,
         obstacle=obstacle,
         options=options,
