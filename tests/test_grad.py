@@ -238,6 +238,18 @@ def test_torch_nests():
     assert torch.equal(dy, 3 * x**3)
 
 
+def test_torch_transformations():
+    torch = pytest.importorskip("torch")
+    x = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    cubes = value_and_grad(lambda x: ((x**3).sum(), {"square": x**2, "n": 3}), has_aux=True)
+    (_, aux), grad = torch.func.vmap(cubes, out_dims=((0, {"square": 0, "n": None}), 0))(x)
+    assert aux["n"] == 3
+    assert torch.equal(aux["square"], x**2)
+    assert torch.equal(grad, 3 * x**2)
+    assert torch.equal(torch.func.grad(lambda x: cubes(x)[1].sum())(x), 6 * x)
+    assert torch.equal(torch.func.vmap(lambda x: vjp(lambda x: x**2, x)[1](x)[0])(x), 2 * x**2)
+
+
 def test_jax_nests_and_jits():
     jax = pytest.importorskip("jax")
     inner = value_and_grad(lambda x: (x**3).sum())

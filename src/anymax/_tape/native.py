@@ -38,7 +38,9 @@ def _torch_detach(x: Any) -> Any:
 def torch_value_and_grads(
     run: Callable[..., tuple[Any, Any]], leaves: Sequence[Any]
 ) -> tuple[Any, Any, list[Any]]:
-    """`engine.value_and_grads` by torch.autograd."""
+    """`engine.value_and_grads` by torch.autograd, or by torch.func under its transformations."""
+    if _under_functorch():
+        return _functorch_value_and_grads(run, leaves)
     (out, aux), inputs, nested = _torch_run(run, leaves)
     grads = _torch_grads([out], None, inputs, nested, keep=nested)
     if nested:
@@ -49,7 +51,12 @@ def torch_value_and_grads(
 def torch_vjp(
     run: Callable[..., Any], leaves: Sequence[Any]
 ) -> tuple[Any, Callable[[Any], list[Any]]]:
-    """`engine.vjp` by torch.autograd."""
+    """`engine.vjp` by torch.autograd, or by torch.func under its transformations."""
+    if _under_functorch():
+        import torch
+
+        out, transposed = torch.func.vjp(run, *leaves)[:2]
+        return out, lambda cotangent: list(transposed(cotangent))
     out, inputs, nested = _torch_run(run, leaves)
     outs, _ = flatten(out)
 
@@ -84,6 +91,38 @@ def _torch_grads(
         materialize_grads=True,
     )
     return list(grads)
+
+
+def _under_functorch() -> bool:
+    import torch
+
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def _functorch_value_and_grads(
+    run: Callable[..., tuple[Any, Any]], leaves: Sequence[Any]
+) -> tuple[Any, Any, list[Any]]:
+    import torch
+
+    rebuild: list[Callable[[Sequence[Any]], Any]] = []
+
+    def split(*new: Any) -> tuple[Any, tuple[Any, ...]]:
+        # torch.func takes nothing but tensors as auxiliary output; the rest goes around it.
+        out, aux = run(*new)
+        parts, join = flatten(aux)
+        is_tensor = [isinstance(part, torch.Tensor) for part in parts]
+
+        def whole(tensors: Sequence[Any]) -> Any:
+            source = iter(tensors)
+            return join([next(source) if t else p for t, p in zip(is_tensor, parts, strict=True)])
+
+        rebuild.append(whole)
+        return out, tuple(part for part, t in zip(parts, is_tensor, strict=True) if t)
+
+    numbers = tuple(range(len(leaves)))
+    differentiated = torch.func.grad_and_value(split, argnums=numbers, has_aux=True)
+    grads, (out, tensors) = differentiated(*leaves)
+    return out, rebuild[-1](tensors), list(grads)
 
 
 def jax_value_and_grads(
