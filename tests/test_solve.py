@@ -41,8 +41,8 @@ def bracket(alpha, x):
     return top - 1.0, top - x.shape[-1] ** (1.0 - alpha)
 
 
-def threshold(x, alpha, order=1):
-    return root(residual(alpha), *bracket(alpha, x), x, order=order)
+def threshold(x, alpha, **options):
+    return root(residual(alpha), *bracket(alpha, x), x, **options)
 
 
 def closed_gradient(x, alpha):
@@ -52,9 +52,9 @@ def closed_gradient(x, alpha):
     return W * (alpha - 1.0) * q / q.sum(axis=-1, keepdims=True)
 
 
-def loss(alpha, weights, order=1):
+def loss(alpha, weights, **options):
     def function(x):
-        return namespace("solve", x=x).sum(threshold(x, alpha, order) * weights)
+        return namespace("solve", x=x).sum(threshold(x, alpha, **options) * weights)
 
     return function
 
@@ -83,11 +83,11 @@ def test_torch_gradient_is_the_implicit_one(alpha):
     np.testing.assert_allclose(grad.numpy(), closed_gradient(X, alpha), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("alpha", [1.5, 3.0])
+@pytest.mark.parametrize("alpha", [1.5, 2.0])
 def test_jax_gradient_is_the_implicit_one(alpha):
     jax = pytest.importorskip("jax")
     with jax.enable_x64(True):
-        function = value_and_grad(loss(alpha, jax.numpy.asarray(W)))
+        function = value_and_grad(loss(alpha, jax.numpy.asarray(W), steps=12))
         _, grad = jax.jit(function)(jax.numpy.asarray(X))
         np.testing.assert_allclose(np.asarray(grad), closed_gradient(X, alpha), rtol=0, atol=1e-12)
 
@@ -143,7 +143,7 @@ def jax_hessian(alpha):
     import jax
 
     with jax.enable_x64(True):
-        function = loss(alpha, jax.numpy.asarray(W[:1]), order=2)
+        function = loss(alpha, jax.numpy.asarray(W[:1]), steps=12, order=2)
         hessian = jax.jit(jax.hessian(lambda x: function(x[None])))
         return np.asarray(hessian(jax.numpy.asarray(X[0])))
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import array_api_compat as compat
+
 from anymax._tape.rules import RULES, fit, no_rule, rule, spread
 
 __all__: list[str] = []
@@ -92,7 +94,7 @@ RULES["linalg.matrix_transpose"] = lambda xp, out, x, /: (lambda g: xp.matrix_tr
 @rule("linalg.trace")
 def _trace(xp: Any, out: Any, x: Any, /, *, offset: int = 0, dtype: Any = None) -> tuple[Any]:
     def pull(g: Any) -> Any:
-        diagonal = xp.eye(*x.shape[-2:], k=offset, dtype=x.dtype, device=x.device)
+        diagonal = xp.eye(*x.shape[-2:], k=offset, dtype=x.dtype, device=compat.device(x))
         g = xp.reshape(g, (*g.shape, 1, 1))
         return xp.astype(g, x.dtype, copy=False) * diagonal
 
@@ -178,7 +180,7 @@ def _cholesky(xp: Any, out: Any, x: Any, /, *, upper: bool = False) -> tuple[Any
         turned = xp.matrix_transpose(factor)
         inner = xp.tril(xp.matmul(turned, g))
         n = x.shape[-1]
-        inner = inner * (1 - 0.5 * xp.eye(n, dtype=x.dtype, device=x.device))
+        inner = inner * (1 - 0.5 * xp.eye(n, dtype=x.dtype, device=compat.device(x)))
         half = xp.linalg.solve(turned, inner)
         grad = xp.matrix_transpose(xp.linalg.solve(turned, xp.matrix_transpose(half)))
         return 0.5 * (grad + xp.matrix_transpose(grad))  # x is symmetric, so is its gradient
