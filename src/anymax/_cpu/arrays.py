@@ -16,6 +16,8 @@ _EVERY.flags.writeable = False
 
 def borrow(x: Any) -> np.ndarray[Any, Any]:
     """The same memory as a NumPy array: of a NumPy array or a CPU torch tensor, bfloat16 as uint16."""
+    if isinstance(x, np.generic):
+        x = np.asarray(x)
     if isinstance(x, np.ndarray):
         if x.dtype.name == "bfloat16":
             return x.view(np.uint16)
@@ -29,8 +31,8 @@ def borrow(x: Any) -> np.ndarray[Any, Any]:
 
 def empty(shape: Sequence[int], dtype: Any, like: Any) -> Any:
     """An unwritten C-contiguous array of the library of `like`; dtype None takes that of `like`."""
-    if isinstance(like, np.ndarray):
-        return np.empty(shape, like.dtype if dtype is None else dtype)
+    if isinstance(like, (np.ndarray, np.generic)):
+        return np.empty(shape, like.dtype.newbyteorder("=") if dtype is None else dtype)
     import torch
 
     return torch.empty(tuple(shape), dtype=like.dtype if dtype is None else dtype)

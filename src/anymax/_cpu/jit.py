@@ -48,6 +48,7 @@ def jit(
     *,
     args: Callable[[Any], tuple[Any, ...] | None] | None = None,
     reassoc: bool = True,
+    contract: bool = True,
     cache: bool = True,
     **options: Any,
 ) -> Any:
@@ -63,6 +64,9 @@ def jit(
         kernels are made of.
     reassoc : bool
         Whether sums may be reordered. Needed for vector sums, wrong for compensated arithmetic.
+    contract : bool
+        Whether a product and a sum may become one fused operation. Wrong where a rounded product
+        must cancel: the largest scaled logit less itself has to be 0.
     cache : bool
         Whether to keep machine code on disk. Pieces that are only inlined need no file of their
         own.
@@ -70,8 +74,9 @@ def jit(
         More options of numba.njit.
     """
     if function is None:
-        return functools.partial(jit, args=args, reassoc=reassoc, cache=cache, **options)
-    flags = {flag for flag in FLAGS if reassoc or flag != "reassoc"}
+        return functools.partial(jit, args=args, reassoc=reassoc, contract=contract, cache=cache, **options)
+    dropped = {"reassoc": not reassoc, "contract": not contract}
+    flags = {flag for flag in FLAGS if not dropped.get(flag)}
     settings = {"nogil": True, "error_model": "numpy", "fastmath": flags, **options}
     if args is None:
         return _dispatcher(function, settings, cache=cache)

@@ -18,7 +18,7 @@ from anymax._cpu.row_softmax_backward import (
     softmax_backward,
 )
 from anymax._cpu.rows import BLOCK, GROUP, SHORT, exp_row, poison, sums
-from anymax._cpu.simd import fma, wide
+from anymax._cpu.simd import wide
 
 __all__ = [
     "lane",
@@ -44,7 +44,7 @@ def _divide(x, w, y, scale, s):
         poison(x, w, y, scale, x.dtype.type(0))
 
 
-@jit(cache=False)
+@jit(cache=False, contract=False, reassoc=False)
 def _log_weights(x, w, y, scale, m, s):
     """y = z - m - log s, -inf in the cells left out."""
     wide()
@@ -56,11 +56,11 @@ def _log_weights(x, w, y, scale, m, s):
     log = x.dtype.type(math.log(s) if s > 0.0 else 0.0)
     if w.size > 1:
         for j in range(x.size):
-            z = fma(scale, x[j], -base) - log
+            z = x[j] * scale - base - log
             y[j] = z if w[j] else low
     elif w[0]:
         for j in range(x.size):
-            y[j] = fma(scale, x[j], -base) - log
+            y[j] = x[j] * scale - base - log
     else:
         y[:] = low
 

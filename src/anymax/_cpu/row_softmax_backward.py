@@ -116,7 +116,7 @@ def log_softmax_pull(logp, g, d, dx, scale):
         _pull_log_row(logp[r], g[r], dx[r], g.dtype.type(d[r]), scale)
 
 
-@jit(cache=False)
+@jit(cache=False, contract=False)
 def _spread_row(x, w, lse, g, dx, scale):
     """dx = scale * g * exp(z - lse); lse = inf makes NaN of every cell that takes part."""
     wide()

@@ -10,7 +10,7 @@ import numpy as np
 
 from anymax._cpu import short
 from anymax._cpu.jit import jit
-from anymax._cpu.simd import exp, fma, maxnum, wide
+from anymax._cpu.simd import exp, maxnum, wide
 
 __all__ = ["BLOCK", "GROUP", "SHORT", "add_up", "exp_all", "exp_row", "largest", "poison", "sums"]
 
@@ -55,20 +55,20 @@ def _largest_kept(x, w, scale):
     return m
 
 
-@jit(cache=False)
+@jit(cache=False, contract=False)
 def _exp_block(x, y, scale, m):
     wide()
     for j in range(x.size):
-        y[j] = exp(fma(scale, x[j], -m))
+        y[j] = exp(x[j] * scale - m)
     return add_up(y)
 
 
-@jit(cache=False)
+@jit(cache=False, contract=False)
 def _exp_block_kept(x, w, y, scale, m):
     wide()
     low = x.dtype.type(-np.inf)
     for j in range(x.size):
-        z = fma(scale, x[j], -m)
+        z = x[j] * scale - m
         y[j] = exp(z if w[j] else low)
     return add_up(y)
 
@@ -118,7 +118,7 @@ def _copy_kept(x, w, e, scale):
             e[j] = z if w[j] else low
 
 
-@jit(cache=False)
+@jit(cache=False, contract=False)
 def _short_sums(x, w, e, m, s, scale, start):
     """The same for a group of short rows: shifted row by row, then one exp over all of them."""
     zero, one, low = x.dtype.type(0), x.dtype.type(1), x.dtype.type(-np.inf)

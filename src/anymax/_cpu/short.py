@@ -124,16 +124,16 @@ def total(typingctx: Any, x: Any) -> Any:
 
 @intrinsic
 def shift(typingctx: Any, x: Any, y: Any, scale: Any, m: Any) -> Any:
-    """y = scale * x - m, rounded once."""
+    """y = scale * x - m, the product rounded: the largest cell gives exactly 0."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         v = _Vectors(context, builder, x)
         (source, size), (target, _) = v.row(x, values[0]), v.row(y, values[1])
-        factor, less = v.splat(values[2]), v.splat(builder.fneg(values[3]))
+        factor, less = v.splat(values[2]), v.splat(values[3])
 
         def body(j: Any, mask: Any) -> None:
-            z = v.call(f"fma.{v.code}", v.kind, [v.load(source, j, mask), factor, less])
-            v.store(z, target, j, mask)
+            z = builder.fmul(v.load(source, j, mask), factor)
+            v.store(builder.fsub(z, less), target, j, mask)
 
         v.sweep(size, body)
         return context.get_dummy_value()
