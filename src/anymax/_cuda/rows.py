@@ -30,7 +30,7 @@ Group = tuple[int, int]  # size and stride of some merged axes
 
 @dataclass(frozen=True)
 class Rows:
-    """A (rows, cols) view: neighbours in a row are neighbours in memory, rows are `stride` apart."""
+    """A (rows, cols) view: a row is contiguous, and rows are `stride` elements apart."""
 
     array: Array
     rows: int
