@@ -105,6 +105,17 @@ def test_float32_stays_float32():
     assert value.dtype == grad.dtype == np.float32
 
 
+def test_filled_arrays_and_conjugates():
+    def f(x):
+        xp = compat.array_namespace(x)
+        fill = xp.sum(x)
+        same = xp.full_like(x, fill_value=fill) + xp.full((3,), fill) + xp.zeros_like(x)
+        return xp.sum(xp.conj(same))
+
+    _, grad = value_and_grad(f)(np.array([1.0, 2.0, 3.0]))
+    np.testing.assert_array_equal(grad, [6.0, 6.0, 6.0])
+
+
 SHAPES = st.sampled_from([(), (1,), (3,), (2, 1), (1, 3), (2, 3), (4, 1, 3), (4, 2, 1)])
 
 

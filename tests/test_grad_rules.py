@@ -111,6 +111,30 @@ CASES = {
     "matrix_transpose": (lambda xp, x: xp.matrix_transpose(x), normal(2, 3, 4)),
     "mT": (lambda xp, x: x.mT, normal(2, 3, 4)),
     "T": (lambda xp, x: x.T, normal(3, 4)),
+    "linalg products": (
+        lambda xp, a, b: (
+            xp.linalg.matmul(a, xp.linalg.matrix_transpose(b))
+            + xp.linalg.tensordot(a, b, axes=((1,), (1,)))
+            + xp.linalg.vecdot(a, b)
+        ),
+        normal(3, 4),
+        normal(3, 4),
+    ),
+    "trace offset": (lambda xp, x: xp.linalg.trace(x, offset=1), normal(2, 3, 3)),
+    "diagonal offset": (lambda xp, x: xp.linalg.diagonal(x, offset=-1), normal(2, 3, 4)),
+    "vector_norm -inf": (
+        lambda xp, x: xp.linalg.vector_norm(x, axis=0, ord=-float("inf")),
+        normal(3, 4),
+    ),
+    "vector_norm 0": (lambda xp, x: xp.linalg.vector_norm(x, axis=0, ord=0) * x, normal(3, 4)),
+    "keepdims norms": (
+        lambda xp, x: xp.linalg.vector_norm(x, axis=(0, 1), keepdims=True) * x,
+        normal(3, 4),
+    ),
+    "std keepdims": (
+        lambda xp, x: x / xp.std(x, axis=-1, correction=1, keepdims=True),
+        normal(3, 4),
+    ),
     "outer": (lambda xp, a, b: xp.linalg.outer(a, b), normal(3), normal(4)),
     "trace": (lambda xp, x: xp.linalg.trace(x), normal(2, 3, 3)),
     "diagonal": (lambda xp, x: xp.linalg.diagonal(x), normal(2, 3, 4)),
