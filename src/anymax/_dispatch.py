@@ -18,7 +18,15 @@ from typing import Any
 import numpy as np
 
 from anymax import _backends
-from anymax._array import HALVES, Array, dtype_name, library, torch_compiling, widen
+from anymax._array import (
+    HALVES,
+    Array,
+    dtype_name,
+    library,
+    library_of_type,
+    torch_compiling,
+    widen,
+)
 
 WhyNot = Callable[["Facts"], "str | None"]
 
@@ -58,6 +66,7 @@ class Kernel:
     backward: str
     why_not: WhyNot
     fused: str | None = None
+    lane: str | None = None
 
     def function(self, name: str) -> Callable:
         return _function(self.module, name)
@@ -70,6 +79,8 @@ class Kernel:
 def _function(module: str, name: str) -> Callable:
     return getattr(importlib.import_module(module), name)
 
+
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 PRIMITIVES: dict[str, Primitive] = {}
 
@@ -99,7 +110,7 @@ class Primitive:
     jvp: Callable
     storage: tuple[bool, ...]
     kernels: Sequence[Kernel] = ()
-    _lane: Callable | None = field(default=None, init=False)
+    _lanes: dict[type, Callable] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         PRIMITIVES[self.name] = self
@@ -128,10 +139,14 @@ class Primitive:
         return self.run(kernel, operands, options)
 
     def lane(self, x: Array) -> Array | None:
-        """The whole call for a plain C-contiguous NumPy array, or None: no facts, no options."""
-        if self._lane is None or type(x) is not np.ndarray or not _backends.automatic():
+        """The whole call along the last axis of a plain array, or None: no facts, no options.
+
+        A lane is open for a type of array once a kernel that has one has run on it.
+        """
+        if not self._lanes or torch_compiling():
             return None
-        return self._lane(x)
+        lane = self._lanes.get(type(x))
+        return lane(x) if lane is not None and _backends.automatic() else None
 
     def choose(self, facts: Facts) -> tuple[Kernel | None, dict[str, str | None]]:
         """The kernel that takes the call (None: the reference), and each backend's answer."""
@@ -171,12 +186,11 @@ class Primitive:
         return tuple(xp.astype(y, dtype) if s else y for y, s in zip(out, self.storage))
 
     def run(self, kernel: Kernel, operands: Sequence[Array | None], options: dict) -> Any:
-        """The kernel's forward; the module's lane is remembered the first time."""
-        forward = kernel.function(kernel.forward)
-        if self._lane is None and kernel.backend == "numba":
-            module = sys.modules[kernel.module]
-            self._lane = getattr(module, f"{kernel.forward}_lane", None)
-        return forward(*operands, **options)
+        """The kernel's forward; its lane is open from the first time on."""
+        cls = type(operands[0])
+        if kernel.lane is not None and cls not in self._lanes:
+            self._lanes[cls] = _lane(kernel.function(kernel.lane), cls)
+        return kernel.function(kernel.forward)(*operands, **options)
 
     def gradient(
         self,
@@ -242,6 +256,21 @@ class Primitive:
             tuple(operands), outputs, lambda cotangents: back(values, outputs, cotangents, kernel)
         )
         return recorded if isinstance(out, tuple) else recorded[0]
+
+
+def _lane(call: Callable, cls: type) -> Callable | None:
+    """`call`, which checks nothing, behind the few checks that a plain array of a type needs."""
+    if cls is np.ndarray:
+
+        def lane(x: Array) -> Array | None:
+            if x.dtype is not _FLOAT32 and x.dtype is not _FLOAT64:
+                return None
+            return call(x) if x.flags.c_contiguous and x.size and x.ndim else None
+
+        return lane
+    if library_of_type(cls) == "torch":
+        return importlib.import_module("anymax._bridge.torch").lane(call, cls)
+    return None
 
 
 def _expected(cotangents: tuple, hint: float | None) -> bool:

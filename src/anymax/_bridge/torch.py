@@ -7,7 +7,7 @@ never come here: dispatch gives them the reference.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -33,6 +33,25 @@ class _Call(torch.autograd.Function):
         kernel = None if torch.is_grad_enabled() else ctx.kernel
         grads = ctx.pullback(operands, outputs, cotangents, kernel)
         return (None, None, None, None, *grads)
+
+
+def lane(call: Callable, cls: type) -> Callable | None:
+    """`call`, which takes a plain NumPy array, for plain tensors that no transform looks at."""
+    if cls is not torch.Tensor:
+        return None
+    stack, forward = torch._C._functorch.peek_interpreter_stack, torch.autograd.forward_ad
+    dtypes = (torch.float32, torch.float64)
+
+    def run(x: torch.Tensor) -> torch.Tensor | None:
+        if x.requires_grad or x.dtype not in dtypes or not x.is_cpu or not x.is_contiguous():
+            return None
+        if stack() is not None or forward._current_level >= 0 or torch._C._is_tracing():
+            return None
+        if x.layout is not torch.strided or x.is_neg() or not x.dim() or not x.numel():
+            return None
+        return torch.from_numpy(call(x.numpy()))
+
+    return run
 
 
 def apply(

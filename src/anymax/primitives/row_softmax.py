@@ -118,15 +118,16 @@ def _always(facts) -> None:
     return None
 
 
-def _kernels(name: str) -> tuple[Kernel, ...]:
-    return tuple(
-        Kernel(backend, f"anymax.{folder}.row_softmax", name, f"{name}_backward", _always)
-        for backend, folder in (("numba", "_cpu"), ("cuda", "_cuda"))
+def _kernels(name: str, lane: str | None = None) -> tuple[Kernel, ...]:
+    back = f"{name}_backward"
+    return (
+        Kernel("numba", "anymax._cpu.row_softmax", name, back, _always, lane=lane),
+        Kernel("cuda", "anymax._cuda.row_softmax", name, back, _always),
     )
 
 
 row_softmax = Primitive(
-    "row_softmax", _softmax, _softmax_vjp, _softmax_jvp, (True,), _kernels("softmax")
+    "row_softmax", _softmax, _softmax_vjp, _softmax_jvp, (True,), _kernels("softmax", "lane")
 )
 row_log_softmax = Primitive(
     "row_log_softmax", _log_softmax, _log_softmax_vjp, _log_softmax_jvp, (True,),
