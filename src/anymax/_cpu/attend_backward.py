@@ -14,7 +14,7 @@ import numpy as np
 
 from .attend_forward import part_types, score_tiles, strip_reach
 from .attend_lanes import (
-    absolute, cast, exp2, fma, iota, load, peek, poke, size, spread, store, total, width,
+    absolute, cast, exp2, fma, iota, load, peak, peek, poke, size, splat, spread, store, total, width,
 )  # fmt: skip
 from .attend_pack import pack_columns, pack_rows, pack_strip
 from .attend_plan import HEAD, LINE, PLAN
@@ -54,7 +54,7 @@ def pack_keys_part(witness: Any, plan: Any, k_at: Any, v_at: Any, part: Any) -> 
             flags, like,
         )  # fmt: skip
         pack_rows(
-            k_at[part], p.k_row, p.k_col, 0, p.wide_keys, p.keys, p.dim, p.wide,
+            k_at[part], p.k_row, p.k_col, 0, p.wide_keys, p.keys, p.dim, p.wide, 1.0,
             p.k_rows + part * p.wide * step, flags, like,
         )  # fmt: skip
     else:
@@ -74,9 +74,10 @@ def _pack_query(p: Any, h: Any, head: Any, i: Any, count: Any, like: Any) -> Non
     flags = p.dead + at
     source = h.q + i * p.q_row
     pack_rows(
-        source, p.q_row, p.q_col, 0, ROWS, count, p.dim, p.wide, p.q_rows + at * p.wide * s, flags, like
+        source, p.q_row, p.q_col, 0, ROWS, count, p.dim, p.wide, p.scale,
+        p.q_rows + at * p.wide * s, flags, like,
     )  # fmt: skip
-    pack_strip(source, p.q_row, p.q_col, count, p.dim, p.q_strips + at * p.dim * s, flags, like)
+    pack_strip(source, p.q_row, p.q_col, count, p.dim, p.scale, p.q_strips + at * p.dim * s, flags, like)
     rows, strip = p.do_rows + at * p.wide_v * s, p.do_strips + at * p.dim_v * s
     for r in range(ROWS):
         lse = cast(-math.inf, like)
@@ -96,7 +97,12 @@ def _pack_query(p: Any, h: Any, head: Any, i: Any, count: Any, like: Any) -> Non
         if live:
             delta -= peek(p.dlse + (head * p.length + i + r) * s, like)
         poke(p.delta + (at + r) * s, cast(delta, like))
-        poke(p.norm + (at + r) * s, cast(lse * math.log2(math.e), like))
+        power = cast(p.power, like)
+        high = lse * power
+        low = peak(fma(splat(lse), splat(power), splat(-high))) if live else high
+        poke(p.norm + 2 * (at + r) * s, high)  # and 2^(what rounding took): large logits need it
+        rest = math.exp(low * -math.log(2.0)) if live else 0.0
+        poke(p.norm + (2 * (at + r) + 1) * s, cast(rest, like))
 
 
 @jit(args=part_types, reassoc=False)
@@ -119,9 +125,10 @@ def pack_queries_part(witness: Any, plan: Any, heads: Any, head: Any) -> None:
 @_piece
 def _grade_row(x: Any, dp: Any, count: Any, power: Any, norm: Any, delta: Any, like: Any) -> None:
     """Logits become weights p, and dp becomes p (dp - delta)."""
-    factor, less, off = spread(power, like), spread(-norm, like), spread(delta, like)
+    factor, off = spread(power, like), spread(delta, like)
+    less, rest = spread(-peek(norm, like), like), spread(peek(norm + size(like), like), like)
     for j in range(0, count * size(like), width(like) * size(like)):
-        weight = exp2(fma(load(x + j, like), factor, less))
+        weight = rest * exp2(fma(load(x + j, like), factor, less))
         store(x + j, weight)
         store(dp + j, weight * (load(dp + j, like) - off))
 
@@ -179,7 +186,7 @@ def _grade_strip(
         cap = caps + line if p.softcap > 0 else 0
         finish_scores(p, h, x + line, row, first, count, spare, cap, like)
         _grade_row(
-            x + line, ds + line, count, p.power, peek(p.norm + (at + r) * s, like),
+            x + line, ds + line, count, p.power, p.norm + 2 * (at + r) * s,
             peek(p.delta + (at + r) * s, like), like,
         )  # fmt: skip
         if p.dbias:
@@ -258,12 +265,12 @@ def _grade_block(
 
 @_piece
 def _write_rows(
-    to: Any, source: Any, first: Any, count: Any, dim: Any, wide: Any, factor: Any, like: Any
+    to: Any, source: Any, first: Any, count: Any, dim: Any, wide: Any, like: Any
 ) -> None:  # fmt: skip
     s = size(like)
     for j in range(count):
         for d in range(dim):
-            poke(to + ((first + j) * dim + d) * s, peek(source + (j * wide + d) * s, like) * factor)
+            poke(to + ((first + j) * dim + d) * s, peek(source + (j * wide + d) * s, like))
 
 
 @jit(args=part_types, reassoc=False)
@@ -287,10 +294,10 @@ def backward_part(scratch: Any, plan: Any, heads: Any, part: Any) -> None:
         there = min(KEYS, p.keys - block)
         if p.dk:
             to = p.dk + group * p.keys * p.dim * s
-            _write_rows(to, dk, block, there, p.dim, p.wide, cast(p.scale, like), like)
+            _write_rows(to, dk, block, there, p.dim, p.wide, like)
         if p.dv:
             to = p.dv + group * p.keys * p.dim_v * s
-            _write_rows(to, dv, block, there, p.dim_v, p.wide_v, cast(1, like), like)
+            _write_rows(to, dv, block, there, p.dim_v, p.wide_v, like)
 
 
 @jit(args=part_types, reassoc=False)

@@ -30,6 +30,7 @@ __all__ = [
 
 STRIPS = 8  # per part: they share each block of keys while it is in the second-level cache
 CHUNK = 1024  # keys per packing part
+RUN = 128  # keys summed in one chain: longer ones lose digits
 
 _piece = jit(cache=False, reassoc=False)
 _BYTE = np.uint8(0)
@@ -43,7 +44,7 @@ def part_types(T: Any) -> tuple[Any, ...]:
 def forward_scratch(plan: Any) -> int:
     """Elements of scratch memory that one part needs."""
     rows = STRIPS * ROWS
-    return ROWS * LINE + rows * (int(plan["dim"]) + int(plan["wide_v"]) + 3) + LINE + ROWS + 64
+    return ROWS * LINE + rows * (int(plan["dim"]) + int(plan["wide_v"]) + 3) + LINE + 2 * ROWS + 64
 
 
 def _pack_types(T: Any) -> tuple[Any, ...]:
@@ -69,7 +70,7 @@ def pack_part(witness: Any, plan: Any, k_at: Any, v_at: Any, part: Any) -> None:
         index -= k_at.size
         to = p.v + index * p.wide_keys * p.wide_v * size(like)
         bad = pack_rows(
-            v_at[index], p.v_row, p.v_col, first, last, p.keys, p.dim_v, p.wide_v, to,
+            v_at[index], p.v_row, p.v_col, first, last, p.keys, p.dim_v, p.wide_v, 1.0, to,
             p.v_flags + index * p.wide_keys, like,
         )  # fmt: skip
         poke(p.v_bad + (index * chunks + chunk) * 8, np.int64(bad))
@@ -113,21 +114,24 @@ def score_tiles(
 
 @_piece
 def _mix_values(
-    p: Any, weights: Any, values: Any, sums: Any, factors: Any, count: Any, like: Any
-) -> None:
+    p: Any, weights: Any, values: Any, sums: Any, factors: Any, ones: Any, count: Any, like: Any
+) -> None:  # fmt: skip
     """sums = factors * sums + weights @ values, over `count` keys."""
-    w = width(like)
-    for j in range(0, p.wide_v - w, VECTORS * w):
-        product_scale_add(
-            like, weights, LINE, 1, values + j * size(like), p.wide_v, sums + j * size(like),
-            p.wide_v, count, factors,
-        )  # fmt: skip
-    if p.wide_v // w % VECTORS:
-        j = p.wide_v - w
-        product_scale_add_narrow(
-            like, weights, LINE, 1, values + j * size(like), p.wide_v, sums + j * size(like),
-            p.wide_v, count, factors,
-        )  # fmt: skip
+    w, s = width(like), size(like)
+    for first in range(0, count, RUN):
+        some = min(RUN, count - first)
+        a, b = weights + first * s, values + first * p.wide_v * s
+        if first == RUN:
+            factors = ones
+        for j in range(0, p.wide_v - w, VECTORS * w):
+            product_scale_add(
+                like, a, LINE, 1, b + j * s, p.wide_v, sums + j * s, p.wide_v, some, factors
+            )  # fmt: skip
+        if p.wide_v // w % VECTORS:
+            j = p.wide_v - w
+            product_scale_add_narrow(
+                like, a, LINE, 1, b + j * s, p.wide_v, sums + j * s, p.wide_v, some, factors
+            )  # fmt: skip
 
 
 @_piece
@@ -175,16 +179,16 @@ def close_row(p: Any, h: Any, i: Any, top: Any, added: Any, hit: Any, bad: Any, 
         return cast(0, like), cast(-math.inf, like)
     if hit or (bad and (top > -math.inf or added != 0)):
         return cast(math.nan, like), cast(math.nan, like)
-    base, sink = -math.inf, h.sink * (1 / math.log(2.0))
-    if top > -math.inf:
-        base = np.float64(top * cast(p.power, like))
-    high = max(base, sink)
+    base = -math.inf
+    if top > -math.inf:  # as the weights saw it: rounded after the factor
+        base = np.float64(top * cast(p.power, like)) / np.float64(cast(p.power, like))
+    high = max(base, h.sink)
     if high == -math.inf and added == 0:
         return cast(0, like), cast(-math.inf, like)
-    ours = math.exp((base - high) * math.log(2.0)) if base > -math.inf else 0.0
-    rest = math.exp((sink - high) * math.log(2.0)) if sink > -math.inf else 0.0
+    ours = math.exp(base - high) if base > -math.inf else 0.0
+    rest = math.exp(h.sink - high) if h.sink > -math.inf else 0.0
     weight = added * ours + rest
-    return cast(ours / weight, like), cast(high * math.log(2.0) + math.log(weight), like)
+    return cast(ours / weight, like), cast(high + math.log(weight), like)
 
 
 @_piece
@@ -211,18 +215,20 @@ def forward_part(scratch: Any, plan: Any, heads: Any, part: Any) -> None:
     sums = queries + STRIPS * ROWS * p.dim * s
     state = sums + STRIPS * ROWS * p.wide_v * s
     factors = state + 2 * STRIPS * ROWS * s
-    spare = factors + ROWS * s
+    ones = factors + ROWS * s
+    spare = ones + ROWS * s
     hits = spare + LINE * s
     bad_queries = hits + STRIPS * ROWS
     fill(sums, STRIPS * ROWS * p.wide_v, cast(0, like))
     fill(factors, ROWS, cast(0, like))
+    fill(ones, ROWS, cast(1, like))
     fill(hits, STRIPS * ROWS, _BYTE)
     low, high = p.keys, 0
     for t in range(strips):
         i = begin + t * ROWS
         rows = min(ROWS, p.length - i)
         pack_strip(
-            h.q + i * p.q_row, p.q_row, p.q_col, rows, p.dim, queries + t * ROWS * p.dim * s,
+            h.q + i * p.q_row, p.q_row, p.q_col, rows, p.dim, p.scale, queries + t * ROWS * p.dim * s,
             bad_queries + t * ROWS, like,
         )  # fmt: skip
         for r in range(ROWS):
@@ -247,7 +253,7 @@ def forward_part(scratch: Any, plan: Any, heads: Any, part: Any) -> None:
                 spare, bad, like,
             )  # fmt: skip
             _mix_values(
-                p, scores, values + first * p.wide_v * s, sums + t * ROWS * p.wide_v * s, factors,
+                p, scores, values + first * p.wide_v * s, sums + t * ROWS * p.wide_v * s, factors, ones,
                 last - first, like,
             )  # fmt: skip
     for r in range(min(STRIPS * ROWS, p.length - begin)):

@@ -98,7 +98,7 @@ def _pack(call: Call, starts: list[Array]) -> None:
         ("q_strips", rows * p["dim"]),
         ("do_rows", rows * p["wide_v"]),
         ("do_strips", rows * p["dim_v"]),
-        ("norm", rows),
+        ("norm", 2 * rows),
         ("delta", rows),
     ):
         call.room(int(count), call.dtype, name)

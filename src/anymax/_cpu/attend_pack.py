@@ -54,12 +54,12 @@ def pack_columns(
 
 @_piece
 def pack_rows(
-    source: Any, row: Any, col: Any, first: Any, last: Any, count: Any, dim: Any, wide: Any, to: Any,
-    flags: Any, like: Any,
+    source: Any, row: Any, col: Any, first: Any, last: Any, count: Any, dim: Any, wide: Any, factor: Any,
+    to: Any, flags: Any, like: Any,
 ) -> Any:  # fmt: skip
-    """Rows first .. last of `count`, padded to `wide` columns and with rows of zeros. Gives the
-    number of bad rows."""
-    bad_rows = 0
+    """`factor` times rows first .. last of `count`, padded to `wide` columns and with rows of zeros.
+    Gives the number of bad rows."""
+    times, bad_rows = cast(factor, like), 0
     for j in range(first, last):
         place = to + j * wide * size(like)
         bad = j < count and is_bad(source + j * row, col, dim, like)
@@ -67,7 +67,7 @@ def pack_rows(
         bad_rows += bad
         kept = 0 if bad or j >= count else dim
         for d in range(kept):
-            poke(place + d * size(like), peek(source + j * row + d * col, like))
+            poke(place + d * size(like), peek(source + j * row + d * col, like) * times)
         for d in range(kept, wide):
             poke(place + d * size(like), cast(0, like))
     return bad_rows
@@ -75,9 +75,11 @@ def pack_rows(
 
 @_piece
 def pack_strip(
-    source: Any, row: Any, col: Any, count: Any, dim: Any, to: Any, flags: Any, like: Any
-) -> None:
-    """`count` rows (at most ROWS) side by side, (dim, ROWS): the left-hand side of a product."""
+    source: Any, row: Any, col: Any, count: Any, dim: Any, factor: Any, to: Any, flags: Any, like: Any
+) -> None:  # fmt: skip
+    """`factor` times `count` rows (at most ROWS) side by side, (dim, ROWS): the left-hand side of a
+    product."""
+    times = cast(factor, like)
     for r in range(ROWS):
         bad = r < count and is_bad(source + r * row, col, dim, like)
         poke(flags + r, np.uint8(bad))
@@ -87,4 +89,4 @@ def pack_strip(
                 poke(place + d * ROWS * size(like), cast(0, like))
         else:
             for d in range(dim):
-                poke(place + d * ROWS * size(like), peek(source + r * row + d * col, like))
+                poke(place + d * ROWS * size(like), peek(source + r * row + d * col, like) * times)

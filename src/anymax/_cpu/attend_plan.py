@@ -25,7 +25,7 @@ _INTS = (
     "length", "keys", "dim", "dim_v",  # L, S, D, Dv
     "wide", "wide_v", "wide_keys",  # D and Dv padded to registers, S to micro-kernel tiles
     "heads", "group", "batch",  # Hq, Hq / Hk, batch entries
-    "causal", "left", "right", "alibi", "general",  # left, right: -1 is unbounded
+    "causal", "left", "right", "alibi",  # left, right: -1 is unbounded
     "q_row", "q_col", "k_row", "k_col", "v_row", "v_col",
     "mask_row", "mask_col", "bias_row", "bias_col",
     "kt", "k_flags", "k_bad", "v", "v_flags", "v_bad",  # packed keys, flags and numbers of bad ones
@@ -153,12 +153,7 @@ class Call:
         p["left"], p["right"] = (-1 if side is None else side for side in (left, right))
         p["alibi"] = self.slopes is not None
         p["scale"], p["softcap"] = self.scale, self.softcap or 0.0
-        power = self.scale * math.log2(math.e)
-        # scaling inside the exponential needs a factor that keeps the order and -inf as they are
-        p["general"] = (
-            bool(self.softcap) or self.bias is not None or p["alibi"] or not power > 1e-30
-        )
-        p["power"] = math.log2(math.e) if p["general"] else power
+        p["power"] = math.log2(math.e)
 
     def _heads(self) -> None:
         h, p = self.heads, self.plan[0]

@@ -59,21 +59,14 @@ def _side_by_side(source: Any, stride: Any, count: Any, whole: Any, spare: Any, 
 
 @_piece
 def _cap(p: Any, x: Any, count: Any, slopes: Any, like: Any) -> None:
-    """x = c tanh(scale x / c); with an address in `slopes`, also its derivative without the scale."""
-    cap, inner = spread(p.softcap, like), spread(p.scale / p.softcap, like)
+    """x = c tanh(x / c); with an address in `slopes`, also its derivative."""
+    cap, inner = spread(p.softcap, like), spread(1 / p.softcap, like)
     one = constant(like, 1.0)
     for j in range(0, count, width(like)):
         t = tanh(load(x + j * size(like), like) * inner)
         store(x + j * size(like), t * cap)
         if slopes:
             store(slopes + j * size(like), one - t * t)
-
-
-@_piece
-def _scale(p: Any, x: Any, count: Any, like: Any) -> None:
-    factor = spread(p.scale, like)
-    for j in range(0, count, width(like)):
-        store(x + j * size(like), load(x + j * size(like), like) * factor)
 
 
 @_piece
@@ -115,20 +108,14 @@ def _apply_mask(
 def finish_scores(
     p: Any, h: Any, x: Any, i: Any, first: Any, count: Any, spare: Any, slopes: Any, like: Any
 ) -> None:
-    """From q.k to logits: row i, keys first .. first + count (a multiple of the register), masked ones -inf.
-
-    In the general case logits are natural; with a plain positive scale alone they stay unscaled and
-    the scale enters with the exponential (`p.power`), which saves a pass.
-    """
-    if p.general:
-        if p.softcap > 0:
-            _cap(p, x, count, slopes, like)
-        else:
-            _scale(p, x, count, like)
-        if h.bias:
-            _add_bias(p, h, x, i, first, count, spare, like)
-        if p.alibi:
-            _add_slope(h, x, i, first, count, like)
+    """From scaled q.k to logits of row i, keys first .. first + count (a multiple of the register):
+    masked ones are -inf."""
+    if p.softcap > 0:
+        _cap(p, x, count, slopes, like)
+    if h.bias:
+        _add_bias(p, h, x, i, first, count, spare, like)
+    if p.alibi:
+        _add_slope(h, x, i, first, count, like)
     if h.mask:
         _apply_mask(p, h, x, i, first, count, spare, like)
     low, high = reach(p, h, i)

@@ -62,7 +62,7 @@ def _tidy(
     ):
         fill(flags, count, _BYTE)
         return source, row, 0
-    bad = pack_rows(source, row, col, 0, count, count, dim, wide, spare, flags, like)
+    bad = pack_rows(source, row, col, 0, count, count, dim, wide, 1.0, spare, flags, like)
     return spare, wide * size(like), bad
 
 
@@ -135,7 +135,7 @@ def thin_part(
         h = heads[head + g]
         first = g * p.length
         pack_rows(
-            h.q, p.q_row, p.q_col, 0, p.length, p.length, p.dim, p.wide, queries + first * p.wide * s,
+            h.q, p.q_row, p.q_col, 0, p.length, p.length, p.dim, p.wide, p.scale, queries + first * p.wide * s,
             q_flags + first, like,
         )  # fmt: skip
     for r in range(rows):
