@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from anymax import _array
-from anymax._array import Array, stop_gradient
+from anymax._array import Array, shape_text, stop_gradient
+from anymax._backends import quiet
 from anymax.softmaxes._rows import Rows
 
 
@@ -34,6 +35,7 @@ def logsumexp(
     xp = _array.namespace("logsumexp", x=x, where=where, weight=weight)
     x, weight = _promote(xp, x, weight)
     if weight is not None and x.shape != weight.shape:
+        _check_weight(x, weight)
         x, weight = xp.broadcast_arrays(x, weight)
     dims = _array.axes("logsumexp", axis, x.ndim)
     _array.check_mask("logsumexp", "where", where, x.shape, "x")
@@ -41,14 +43,25 @@ def logsumexp(
     if scalar:
         x, dims = x[..., None], (x.ndim,)
         weight, where = (None if a is None else a[..., None] for a in (weight, where))
-    m, head, rest = _shifted_sum(xp, x, where, weight, dims)
-    if _array.is_complex(x):
-        value, sign = _complex_log(xp, m, rest, return_sign)
-    else:
-        value, sign = _real_log(xp, m, head, rest, return_sign)
+    with quiet(x):
+        m, head, rest = _shifted_sum(xp, x, where, weight, dims)
+        if _array.is_complex(x):
+            value, sign = _complex_log(xp, m, rest, return_sign)
+        else:
+            value, sign = _real_log(xp, m, head, rest, return_sign)
     if scalar or not keepdims:
         value, sign = (xp.squeeze(a, axis=dims) for a in (value, sign))
     return (value, sign) if return_sign else value
+
+
+def _check_weight(x: Array, weight: Array) -> None:
+    """Complain unless the two broadcast against each other (either may be the larger)."""
+    pairs = zip(reversed(tuple(x.shape)), reversed(tuple(weight.shape)))
+    if any(1 not in (a, b) and a != b and a == a and b == b for a, b in pairs):  # NaN is unknown
+        raise ValueError(
+            f"logsumexp: weight has shape {shape_text(weight.shape)}, which does not broadcast "
+            f"against the shape {shape_text(x.shape)} of x"
+        )
 
 
 def _promote(xp: Any, x: Array, weight: Array | None) -> tuple[Array, Array | None]:
