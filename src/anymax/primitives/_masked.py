@@ -25,10 +25,8 @@ def select(xp: Any, keep: Array, x: Array, otherwise: float = 0.0) -> Array:
 
 def safe_max(xp: Any, x: Array, keep: Array, axis: tuple[int, ...]) -> Array:
     """Maximum over the kept positions as a constant, with `axis` kept; 0 for a row without any."""
-    if any(x.shape[a] == 0 for a in axis):
-        return xp.sum(
-            x, axis=axis, keepdims=True
-        )  # max over nothing raises, the sum is the 0 we want
+    if 0 in x.shape:  # max over nothing raises (dask: over no rows too), the sum is the 0 we want
+        return xp.sum(x, axis=axis, keepdims=True)
     m = xp.max(select(xp, keep, stop_gradient(x), -xp.inf), axis=axis, keepdims=True)
     return select(xp, m != -xp.inf, m)
 

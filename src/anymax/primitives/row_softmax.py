@@ -19,8 +19,8 @@ def _softmax(xp: Any, x: Array, where: Array | None, *, axis: tuple, scale: floa
         p = _lean(xp, x, axis, scale)
         if p is not None:
             return p
-    _, e, s, _, _ = exponentials(xp, x, where, axis, scale)
-    return e / nonzero(xp, s)
+    _, e, s, _, keep = exponentials(xp, x, where, axis, scale)
+    return select(xp, keep, e / nonzero(xp, s))  # again, as 0 / NaN is NaN in a bad row
 
 
 def _lean(xp: Any, x: Array, axis: tuple, scale: float) -> Array | None:

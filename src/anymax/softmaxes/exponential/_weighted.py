@@ -34,6 +34,9 @@ def logsumexp(
     """See :func:`anymax.logsumexp`."""
     xp = _array.namespace("logsumexp", x=x, where=where, weight=weight)
     x, weight = _promote(xp, x, weight)
+    dtype = x.dtype
+    half = _array.is_half(x)
+    x, weight = _array.widen(xp, x), _array.widen(xp, weight)
     if weight is not None and x.shape != weight.shape:
         _check_weight(x, weight)
         x, weight = xp.broadcast_arrays(x, weight)
@@ -51,6 +54,8 @@ def logsumexp(
             value, sign = _real_log(xp, m, head, rest, return_sign)
     if scalar or not keepdims:
         value, sign = (xp.squeeze(a, axis=dims) for a in (value, sign))
+    if half:
+        value, sign = xp.astype(value, dtype), xp.astype(sign, dtype)
     return (value, sign) if return_sign else value
 
 
