@@ -8,14 +8,27 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["borrow", "empty", "kept_rows", "put_rows", "room_for_rows", "rows", "take_rows"]
+__all__ = [
+    "as_floats",
+    "borrow",
+    "empty",
+    "fill",
+    "flat_room",
+    "is_index",
+    "kept_rows",
+    "put_rows",
+    "room_for_rows",
+    "rows",
+    "take_rows",
+]
 
 _EVERY = np.ones((1, 1), np.uint8)
 _EVERY.flags.writeable = False
 
 
 def borrow(x: Any) -> np.ndarray[Any, Any]:
-    """The same memory as a NumPy array: of a NumPy array or a CPU torch tensor, bfloat16 as uint16."""
+    """The same memory as a NumPy array: of a NumPy array or a CPU torch tensor, bfloat16 as
+    uint16."""
     if isinstance(x, np.generic):
         x = np.asarray(x)
     if isinstance(x, np.ndarray):
@@ -62,7 +75,8 @@ def take_rows(x: np.ndarray[Any, Any], axis: int | tuple[int, ...]) -> np.ndarra
 
 
 def room_for_rows(out: np.ndarray[Any, Any], axis: int | tuple[int, ...]) -> np.ndarray[Any, Any]:
-    """Unwritten (rows, length): a view of `out` where rows lie in it as they are, else new memory."""
+    """Unwritten (rows, length): a view of `out` where rows lie in it as they are, else new
+    memory."""
     if out.dtype == np.float16:
         out = out.view(np.int16)
     moved = _last(out, _axes(axis))
@@ -94,3 +108,28 @@ def kept_rows(where: Any, shape: Sequence[int], axis: int | tuple[int, ...]) -> 
         mask = mask[(..., *(slice(0, 1),) * (mask.ndim - split))]
     count, length = math.prod(mask.shape[:split]), math.prod(mask.shape[split:])
     return np.ascontiguousarray(mask).reshape(count, length).view(np.uint8)
+
+
+def is_index(x: Any) -> bool:
+    """Whether an array holds integers."""
+    if isinstance(x, (np.ndarray, np.generic)):
+        return x.dtype.kind in "iu"
+    return not x.is_floating_point()
+
+
+def as_floats(x: Any, dtype: Any) -> np.ndarray[Any, Any]:
+    """C-contiguous float32 or float64 from floats of any width."""
+    values = borrow(x)
+    if values.dtype == np.uint16:
+        values = (values.astype(np.uint32) << 16).view(np.float32)
+    return np.ascontiguousarray(values, dtype).reshape(values.shape)  # it makes 0-d arrays 1-d
+
+
+def flat_room(out: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """All cells of a fresh array in one row, as kernels write them."""
+    return room_for_rows(out, tuple(range(out.ndim))).reshape(-1)
+
+
+def fill(out: Any, value: float) -> None:
+    """Set every cell of a NumPy array or torch tensor."""
+    out[...] = value

@@ -1,4 +1,5 @@
-"""Rows to threads: blocks of many rows, or chunks of one huge row; half precision widened on the way.
+"""Rows to threads: blocks of many rows, or chunks of one huge row; half precision widened on the
+way.
 
 Blocks and chunks follow from the shape alone, so results don't depend on the number of threads.
 """
@@ -50,7 +51,10 @@ def each_chunk(
     def chunk(i: int) -> None:
         here = slice(i * CHUNK, (i + 1) * CHUNK)
         part = kept if kept.shape[1] == 1 else kept[:, here]
-        ins, outs = [a[row : row + 1, here] for a in inputs], [a[row : row + 1, here] for a in outputs]
+        ins, outs = (
+            [a[row : row + 1, here] for a in inputs],
+            [a[row : row + 1, here] for a in outputs],
+        )
         results[i] = _widened(task, part, ins, outs)
 
     pool.run(chunk, len(results))

@@ -29,7 +29,7 @@ from numba.core.caching import FunctionCache
 from numba.core.serialize import dumps
 from numba.extending import intrinsic
 
-__all__ = ["Kernel", "bare", "const", "jit", "keep", "kernels", "warm"]
+__all__ = ["Kernel", "bare", "const", "frozen", "jit", "keep", "kernels", "warm"]
 
 # Without nnan and ninf: masks are made of infinities, and NaN has to come out where it went in.
 FLAGS = ("contract", "arcp", "nsz", "reassoc")
@@ -60,8 +60,8 @@ def jit(
         What to compile; left out, a decorator comes back.
     args : callable, optional
         From the numba type of the first argument's cells to the tuple of argument types, or None
-        where it takes no such cells. With it the result is a `Kernel`, which `warm` finds. Without it numba infers types call by call: right for the pieces that
-        kernels are made of.
+        where it takes no such cells. With it the result is a `Kernel`, which `warm` finds. Without
+        it numba infers types call by call: right for the pieces that kernels are made of.
     reassoc : bool
         Whether sums may be reordered. Needed for vector sums, wrong for compensated arithmetic.
     contract : bool
@@ -74,7 +74,9 @@ def jit(
         More options of numba.njit.
     """
     if function is None:
-        return functools.partial(jit, args=args, reassoc=reassoc, contract=contract, cache=cache, **options)
+        return functools.partial(
+            jit, args=args, reassoc=reassoc, contract=contract, cache=cache, **options
+        )
     dropped = {"reassoc": not reassoc, "contract": not contract}
     flags = {flag for flag in FLAGS if not dropped.get(flag)}
     settings = {"nogil": True, "error_model": "numpy", "fastmath": flags, **options}
@@ -141,6 +143,20 @@ def bare(typingctx: Any, array: Any) -> Any:
         return view._getvalue()
 
     return array(array), generate
+
+
+@intrinsic
+def frozen(typingctx: Any, array: Any) -> Any:
+    """The same as `bare`, of the read-only type that `const` names."""
+    kind = types.Array(array.dtype, array.ndim, array.layout, readonly=True)
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        view = context.make_array(array)(context, builder, values[0])
+        view.meminfo = cgutils.get_null_value(view.meminfo.type)
+        view.parent = cgutils.get_null_value(view.parent.type)
+        return view._getvalue()
+
+    return kind(array), generate
 
 
 @intrinsic

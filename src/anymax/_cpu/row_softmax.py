@@ -36,12 +36,13 @@ _lanes: dict[Any, Any] = {}
 
 
 @jit(cache=False)
-def _divide(x, w, y, scale, s):
-    """From exponentials with the sum s to weights."""
+def _divide(x, w, y, scale, s, r):
+    """From exponentials with the sum s to the weights of row r."""
+    n = x.shape[1]
     if s < np.inf:
-        short.multiply(y, x.dtype.type(1.0 / s if s > 0.0 else 0.0))
+        short.multiply(y, r * n, n, x.dtype.type(1.0 / s if s > 0.0 else 0.0))
     else:
-        poison(x, w, y, scale, x.dtype.type(0))
+        poison(x[r], w[r if w.shape[0] > 1 else 0], y[r], scale, x.dtype.type(0))
 
 
 @jit(cache=False, contract=False, reassoc=False)
@@ -94,7 +95,7 @@ def softmax_rows(x, w, y, scale):
         size = min(step, count - g)
         sums(x, w, y[g : g + size].reshape(-1), m[:size], s[:size], scale, g)
         for i in range(size):
-            _divide(x[g + i], w[g + i if w.shape[0] > 1 else 0], y[g + i], scale, s[i])
+            _divide(x, w, y, scale, s[i], g + i)
     keep(maxima)
     keep(totals)
 
@@ -122,7 +123,7 @@ def softmax_given(x, w, m, s, y, scale):
     for r in range(x.shape[0]):
         mask = w[r if w.shape[0] > 1 else 0]
         exp_row(x[r], mask, y[r], scale, m[r])
-        _divide(x[r], mask, y[r], scale, s[r])
+        _divide(x, w, y, scale, s[r], r)
 
 
 @jit(args=_types("rows", "mask", "each", "sum", "out", "scale"))
@@ -217,8 +218,9 @@ def logsumexp(x: Any, where: Any, /, *, axis: Any, scale: float) -> Any:
     if is_long(flat):
         for r in range(flat.shape[0]):
             m, s = _long_sums(flat, w, r, scale)
-            store = lambda w, a, b: logsumexp_given.code(m.dtype)(m, s, b[0])
-            each_block(store, w, [m[:, None]], [y[r : r + 1]])
+            value = np.empty(1)
+            logsumexp_given.code(value.dtype)(m.astype(np.float64), s, value)
+            out.reshape(-1)[r] = float(value[0])  # a view: out is fresh and C-contiguous
     else:
         each_block(finish, w, [flat], [y])
     return out

@@ -162,7 +162,9 @@ def _two_passes(p: Any, g: Any, axis: Any, scale: float, reduce: Kernel, pull: K
 
     if is_long(p):
         for r in range(p.shape[0]):
-            d = np.array([sum(float(part[0]) for part in each_chunk(reduced, r, every, [p, g], []))])
+            d = np.array(
+                [sum(float(part[0]) for part in each_chunk(reduced, r, every, [p, g], []))]
+            )
             each_chunk(lambda w, a, b, d=d: pulled(d, a, b), r, every, [p, g], [dx])
     else:
         each_block(lambda w, a, b: pulled(reduced(w, a, b), a, b), every, [p, g], [dx])

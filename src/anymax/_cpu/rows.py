@@ -1,4 +1,5 @@
-"""What the row kernels are made of: plain loops over one row, which become vector code, and row sums.
+"""What the row kernels are made of: plain loops over one row, which become vector code, and row
+sums.
 
 z = scale * x is a scaled row. A mask w holds 0 where a cell is left out, as -inf leaves it out; it is
 (1 or rows, 1 or length), so that masks of whole rows or of whole columns stay small.
@@ -125,17 +126,19 @@ def _short_sums(x, w, e, m, s, scale, start):
     n = x.shape[1]
     plain = w.size == 1 and w[0, 0]
     for i in range(m.size):
-        out = e[i * n : i * n + n]
+        here = i * n
         if plain:
-            m[i] = short.largest(x[start + i], scale)
-            short.shift(x[start + i], out, scale, m[i] if m[i] > low else zero)
+            there = (start + i) * n
+            m[i] = short.largest(x, there, n, scale)
+            short.shift(x, there, e, here, n, scale, m[i] if m[i] > low else zero)
         else:
-            _copy_kept(x[start + i], w[start + i if w.shape[0] > 1 else 0], out, scale)
-            m[i] = short.largest(out, one)
-            short.shift(out, out, one, m[i] if m[i] > low else zero)
+            mask = w[start + i if w.shape[0] > 1 else 0]
+            _copy_kept(x[start + i], mask, e[here : here + n], scale)
+            m[i] = short.largest(e, here, n, one)
+            short.shift(e, here, e, here, n, one, m[i] if m[i] > low else zero)
     exp_all(e)
     for i in range(m.size):
-        s[i] = short.total(e[i * n : i * n + n])
+        s[i] = short.total(e, i * n, n)
 
 
 @jit(cache=False)

@@ -1,7 +1,8 @@
 """Loops over short rows, written as vectors with a masked tail.
 
-What LLVM makes of a plain loop needs 64 cells before it runs fast and does the rest one by one; on a
-row of 8 or 63 cells that rest is all there is.
+What LLVM makes of a plain loop needs 64 cells before it runs fast and does the rest one by one; on
+a row of 8 or 63 cells that rest is all there is. A row is `size` cells of a C-contiguous array from
+the cell `start` on: a view of its own would cost as much as the work.
 """
 
 from __future__ import annotations
@@ -75,19 +76,19 @@ class _Vectors:
             places = ir.VectorType(_i32, self.lanes)(list(range(self.lanes)))
             body(whole, builder.icmp_unsigned("<", places, self.splat(rest)))
 
-    def row(self, kind: Any, value: Any) -> tuple[Any, Any]:
+    def cells(self, kind: Any, value: Any, start: Any) -> Any:
         array = self.context.make_array(kind)(self.context, self.builder, value)
-        return array.data, cgutils.unpack_tuple(self.builder, array.shape, 1)[0]
+        return self.builder.gep(array.data, [start])
 
 
 @intrinsic
-def largest(typingctx: Any, x: Any, scale: Any) -> Any:
+def largest(typingctx: Any, x: Any, start: Any, size: Any, scale: Any) -> Any:
     """Largest cell of scale * x, NaN left out; -inf for nothing."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         v = _Vectors(context, builder, x)
-        data, size = v.row(x, values[0])
-        low, factor = v.splat(v.cell(float("-inf"))), v.splat(values[1])
+        data, size = v.cells(x, values[0], values[1]), values[2]
+        low, factor = v.splat(v.cell(float("-inf"))), v.splat(values[3])
         best = cgutils.alloca_once_value(builder, low)
 
         def body(j: Any, mask: Any) -> None:
@@ -100,16 +101,16 @@ def largest(typingctx: Any, x: Any, scale: Any) -> Any:
         flags = {"fastmath": ("nnan", "nsz")}
         return v.call(f"vector.reduce.fmax.{v.code}", v.cell, [builder.load(best)], **flags)
 
-    return x.dtype(x, x.dtype), generate
+    return x.dtype(x, types.intp, types.intp, x.dtype), generate
 
 
 @intrinsic
-def total(typingctx: Any, x: Any) -> Any:
+def total(typingctx: Any, x: Any, start: Any, size: Any) -> Any:
     """Sum in the precision of x."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         v = _Vectors(context, builder, x)
-        data, size = v.row(x, values[0])
+        data, size = v.cells(x, values[0], values[1]), values[2]
         sums = cgutils.alloca_once_value(builder, v.kind(None))
 
         def body(j: Any, mask: Any) -> None:
@@ -119,17 +120,19 @@ def total(typingctx: Any, x: Any) -> Any:
         arguments, flags = [v.cell(0.0), builder.load(sums)], {"fastmath": ("reassoc", "nsz")}
         return v.call(f"vector.reduce.fadd.{v.code}", v.cell, arguments, **flags)
 
-    return x.dtype(x), generate
+    return x.dtype(x, types.intp, types.intp), generate
 
 
 @intrinsic
-def shift(typingctx: Any, x: Any, y: Any, scale: Any, m: Any) -> Any:
+def shift(
+    typingctx: Any, x: Any, start: Any, y: Any, begin: Any, size: Any, scale: Any, m: Any
+) -> Any:
     """y = scale * x - m, the product rounded: the largest cell gives exactly 0."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         v = _Vectors(context, builder, x)
-        (source, size), (target, _) = v.row(x, values[0]), v.row(y, values[1])
-        factor, less = v.splat(values[2]), v.splat(values[3])
+        source, target = v.cells(x, values[0], values[1]), v.cells(y, values[2], values[3])
+        size, factor, less = values[4], v.splat(values[5]), v.splat(values[6])
 
         def body(j: Any, mask: Any) -> None:
             z = builder.fmul(v.load(source, j, mask), factor)
@@ -138,17 +141,18 @@ def shift(typingctx: Any, x: Any, y: Any, scale: Any, m: Any) -> Any:
         v.sweep(size, body)
         return context.get_dummy_value()
 
-    return types.none(x, y, x.dtype, x.dtype), generate
+    index = types.intp
+    return types.none(x, index, y, index, index, x.dtype, x.dtype), generate
 
 
 @intrinsic
-def multiply(typingctx: Any, y: Any, factor: Any) -> Any:
+def multiply(typingctx: Any, y: Any, start: Any, size: Any, factor: Any) -> Any:
     """Multiply y in place."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         v = _Vectors(context, builder, y)
-        data, size = v.row(y, values[0])
-        by = v.splat(values[1])
+        data, size = v.cells(y, values[0], values[1]), values[2]
+        by = v.splat(values[3])
 
         def body(j: Any, mask: Any) -> None:
             v.store(builder.fmul(v.load(data, j, mask), by), data, j, mask)
@@ -156,4 +160,4 @@ def multiply(typingctx: Any, y: Any, factor: Any) -> Any:
         v.sweep(size, body)
         return context.get_dummy_value()
 
-    return types.none(y, y.dtype), generate
+    return types.none(y, types.intp, types.intp, y.dtype), generate

@@ -1,4 +1,5 @@
-"""Elementary functions for the inside of loops: LLVM vectorises every one of them, and NaN stays NaN.
+"""Elementary functions for the inside of loops: LLVM vectorises every one of them, and NaN stays
+NaN.
 
 All are compiled without `reassoc`: their argument reductions are exact only in the written order.
 """
@@ -6,7 +7,6 @@ All are compiled without `reassoc`: their argument reductions are exact only in 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,8 @@ _piece = register_jitable(**_OPTIONS)
 
 
 def _operation(name: str, arity: int) -> Any:
-    """The LLVM intrinsic `name` on floats of one type; unlike calls of libm it becomes vector code."""
+    """The LLVM intrinsic `name` on floats of one type; unlike calls of libm it becomes vector
+    code."""
 
     def build(*operands: Any) -> Any:
         first = operands[0]
@@ -57,7 +58,8 @@ fma = _operation("fma", 3)
 
 @intrinsic
 def wide(typingctx: Any) -> Any:
-    """Ask for the widest registers in the function this is called in; on its own LLVM stops at 256 bits.
+    """Ask for the widest registers in the function this is called in; on its own LLVM stops at 256
+    bits.
 
     1.5 times the speed of an exp loop. Processors without such registers ignore it.
     """
@@ -175,7 +177,8 @@ overload(tanh, jit_options=_OPTIONS)(_by_width(_tanh32, _tanh64))
 
 
 def widen(x):
-    """The number stored in x: float16 bits come as int16, bfloat16 bits as uint16, others as they are."""
+    """The number stored in x: float16 bits come as int16, bfloat16 bits as uint16, others as they
+    are."""
     return x
 
 

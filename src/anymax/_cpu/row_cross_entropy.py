@@ -1,0 +1,274 @@
+"""Cross entropy of rows of logits: loss, gradient, or both in one pass over the logits."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import types
+
+from anymax._cpu import short
+from anymax._cpu.arrays import (
+    as_floats,
+    borrow,
+    empty,
+    fill,
+    flat_room,
+    is_index,
+    kept_rows,
+    room_for_rows,
+    take_rows,
+)
+from anymax._cpu.blocks import each_block
+from anymax._cpu.cross_entropy_rows import capped, gradient, mix, row_loss
+from anymax._cpu.jit import bare, const, frozen, jit, keep
+from anymax._cpu.rows import BLOCK, GROUP, SHORT, exp_all, exp_row, poison, sums
+from anymax._cpu.simd import wide
+
+__all__ = ["backward", "forward", "forward_backward"]
+
+
+_EVERY = np.ones((1, 1), np.uint8)
+
+
+class Terms(NamedTuple):
+    """What makes up the loss besides the logits."""
+
+    hard: Any  # (rows,) class indices, or (0,)
+    soft: Any  # (rows, classes) target probabilities, or (0, 0)
+    weight: Any  # (classes,) or (0,)
+    smoothing: Any
+    square: Any  # factor of lse squared
+    cap: Any  # soft cap of the logits, 0 for none
+
+
+def _types(*rest: str) -> Any:
+    def args(cell: Any) -> Any:
+        if not isinstance(cell, types.Float):
+            return None
+        real, each = types.float64, const(cell, 1)
+        terms = const(types.int64, 1), const(cell, 2), each, real, real, cell
+        kinds = {"each": each, "out": cell[::1]}
+        extra = (kinds[name] for name in rest)
+        return const(cell, 2), const(types.uint8, 2), *terms, *extra, cell[:, ::1]
+
+    return args
+
+
+@jit(cache=False)
+def _is_plain(w, t):
+    """Whether targets are the same share for every class and a hold on one."""
+    return t.hard.size > 0 and (t.smoothing == 0.0 or (t.weight.size == 0 and w.shape[1] == 1))
+
+
+@jit(cache=False)
+def _target(w, t, a, n, r):
+    """Row r of the targets, as a, its sum, and (share, class, hold) where a is empty."""
+    if a.size:
+        soft = t.soft[r if t.soft.size else 0]
+        index = t.hard[r] if t.hard.size else 0
+        mask = w[r if w.shape[0] > 1 else 0]
+        return mix(index, soft, t.weight, mask, t.smoothing, a), (0.0, 0, 0.0)
+    index = t.hard[r]
+    hold = (1.0 - t.smoothing) * (np.float64(t.weight[index]) if t.weight.size else 1.0)
+    return t.smoothing + hold, (t.smoothing / n, index, hold)
+
+
+@jit(cache=False)
+def _row_gradient(y, w, e, a, total, plain, t, s, lse, g, dlse):
+    """Gradient of one row in place of its exponentials, whose sum is s."""
+    dtype = y.dtype.type
+    if (g == 0.0 and dlse == 0.0) or s == 0.0:
+        e[:] = dtype(0)
+    elif not s < np.inf:
+        poison(y, w, e, dtype(1), dtype(0))
+    else:
+        share, index, hold = plain
+        factor = (g * (total + 2.0 * t.square * lse) + dlse) / s
+        gradient(y, e, a, dtype(share), index, dtype(hold), dtype(factor), dtype(g), t.cap)
+
+
+@jit(cache=False)
+def _hide(x, w, y, cap, start):
+    for i in range(y.shape[0]):
+        capped(x[start + i], w[start + i if w.shape[0] > 1 else 0], y[i], cap)
+
+
+@jit(cache=False)
+def _group(y, w, first, start, a, m, s, mask, t, scale, hint, loss, lse, dx):
+    """Losses and gradients of the m.size rows from `start` on; y, w, first are the rows as seen."""
+    n = y.shape[1]
+    for i in range(m.size):
+        r = start + i
+        total, plain = _target(mask, t, a, n, r)
+        base = m[i] if s[i] > 0.0 else y.dtype.type(0)
+        log = math.log(s[i]) if s[i] > 0.0 else 0.0
+        value = 0.0
+        if s[i] > 0.0:
+            value = row_loss(y[first + i], a, total, plain, base, log)
+            value += t.square * (base + log) ** 2 if t.square != 0.0 else 0.0
+        if not s[i] < np.inf:
+            value = np.nan
+        factor = np.float64(scale[r]) if scale.size else 1.0
+        lse[r] = m[i] + math.log(s[i])
+        loss[r] = factor * value if factor != 0.0 else 0.0
+        if dx.size:
+            kept = w[first + i if w.shape[0] > 1 else 0]
+            g = factor * np.float64(hint[r])
+            _row_gradient(y[first + i], kept, dx[r], a, total, plain, t, s[i], base + log, g, 0.0)
+
+
+@jit(args=_types("each", "each", "out", "out"))
+def loss_rows(x, w, hard, soft, weight, smoothing, square, cap, scale, hint, loss, lse, dx):
+    """Loss and logsumexp, and the gradient for the cotangent `hint` if there is room for it."""
+    wide()
+    x, w, dx = bare(x), bare(w), bare(dx)
+    t = Terms(bare(hard), bare(soft), bare(weight), smoothing, square, cap)
+    count, n = x.shape
+    step = 1 if n > SHORT else min(count, GROUP // n)
+    hides = cap > 0.0 or w.shape[1] > 1
+    rows = np.empty((step if hides else 0, n), x.dtype)
+    targets = np.empty(0 if _is_plain(w, t) else n, x.dtype)
+    scratch = np.empty(0 if dx.size else (BLOCK if n > SHORT else step * n), x.dtype)
+    tops, totals = np.empty(step, x.dtype), np.empty(step, np.float64)
+    ones = np.ones((1, 1), np.uint8)
+    y, every, a, m, s = bare(rows), frozen(ones), bare(targets), bare(tops), bare(totals)
+    for g in range(0, count, step):
+        h = min(count, g + step)
+        e = bare(scratch) if n > SHORT else bare(scratch)[: (h - g) * n]
+        if dx.size:
+            e = dx[g:h].reshape(-1)
+        seen, kept, first = x, w, g
+        if hides:
+            _hide(x, w, y[: h - g], cap, g)
+            seen, kept, first = frozen(rows), every, 0
+        sums(seen, kept, e, m[: h - g], s[: h - g], x.dtype.type(1), first)
+        _group(seen, kept, first, g, a, m[: h - g], s, w, t, scale, hint, loss, lse, dx)
+    keep(rows)
+    keep(targets)
+    keep(scratch)
+    keep(tops)
+    keep(totals)
+    keep(ones)
+
+
+@jit(args=_types("each", "each", "each"), contract=False)
+def pull_rows(x, w, hard, soft, weight, smoothing, square, cap, lse, g, dlse, dx):
+    """Gradient from the logsumexp of the forward call and the cotangents of loss and logsumexp."""
+    wide()
+    x, w, dx = bare(x), bare(w), bare(dx)
+    t = Terms(bare(hard), bare(soft), bare(weight), smoothing, square, cap)
+    one = x.dtype.type(1)
+    hides = cap > 0.0 or w.shape[1] > 1
+    rows = np.empty((1 if hides else 0, x.shape[1]), x.dtype)
+    targets = np.empty(0 if _is_plain(w, t) else x.shape[1], x.dtype)
+    ones = np.ones(1, np.uint8)
+    y, every, a = bare(rows), frozen(ones), bare(targets)
+    for r in range(x.shape[0]):
+        seen, kept = x[r], w[r if w.shape[0] > 1 else 0]
+        if hides:
+            _hide(x, w, y, cap, r)
+            seen, kept = frozen(rows)[0], every
+        s = 0.0 if lse[r] == -np.inf else (1.0 if lse[r] < np.inf else np.inf)
+        if s == 1.0:
+            if seen.size > SHORT:
+                exp_row(seen, kept, dx[r], one, lse[r])
+            else:
+                short.shift(seen, 0, dx, r * seen.size, seen.size, one, lse[r])
+                exp_all(dx[r])
+        total, plain = _target(w, t, a, x.shape[1], r)
+        _row_gradient(seen, kept, dx[r], a, total, plain, t, s, lse[r], g[r], dlse[r])
+    keep(rows)
+    keep(targets)
+    keep(ones)
+
+
+class _Call:
+    """One call: operands as rows of numbers, results in the caller's library with room to write."""
+
+    def __init__(self, operands: Any, options: dict[str, Any]) -> None:
+        x, target, where, weight, row_scale = operands
+        source = borrow(x)
+        self.x, self.axis, self.shape = x, source.ndim - 1, source.shape
+        self.dtype = source.dtype if source.dtype.itemsize > 2 else np.dtype(np.float32)
+        self.rows = take_rows(source, self.axis)
+        self.mask = kept_rows(where, self.shape, self.axis) if source.size else _EVERY
+        self.hard, self.soft = np.empty(0, np.int64), np.empty((0, 0), self.dtype)
+        if is_index(target):
+            self.hard = np.ascontiguousarray(borrow(target), np.int64).reshape(-1)
+        else:
+            self.soft = as_floats(target, self.dtype).reshape(self.rows.shape)
+        self.weight = np.empty(0, self.dtype) if weight is None else as_floats(weight, self.dtype)
+        self.scale = np.empty(0, self.dtype) if row_scale is None else self.each(row_scale)
+        cap = options["softcap"] or 0.0
+        self.numbers = options["label_smoothing"], options["lse_square_scale"], cap
+
+    def each(self, value: Any) -> Any:
+        """A number per row, from an array of the rows' shape or one number; None is 0."""
+        if value is None or isinstance(value, (int, float)):
+            return np.full(self.rows.shape[0], value or 0.0, self.dtype)
+        values = as_floats(value, self.dtype)
+        return np.ascontiguousarray(np.broadcast_to(values, self.shape[:-1])).reshape(-1)
+
+    def losses(self, hint: Any, dx: Any) -> tuple[Any, Any]:
+        """Loss and logsumexp; dx, if there is room in it, becomes the gradient for the hint."""
+        results = [empty(self.shape[:-1], None, self.x) for _ in range(2)]
+        loss, lse = (flat_room(borrow(result)) for result in results)
+        inputs = [self.rows, self.hard, self.soft, self.scale, hint]
+
+        def block(w: Any, a: Any, b: Any) -> None:
+            x, hard, soft, scale, g = a
+            terms = hard, soft, self.weight, *self.numbers
+            loss_rows.code(x.dtype)(x, w, *terms, scale, g, *b)
+
+        if self.rows.size:
+            each_block(block, self.mask, inputs, [loss, lse, dx])
+        else:
+            fill(results[0], 0.0)
+            fill(results[1], -np.inf)
+        return results[0], results[1]
+
+    def pull(self, lse: Any, g: Any, dlse: Any) -> Any:
+        result = empty(self.shape, None, self.x)
+        inputs = [self.rows, self.hard, self.soft, self.each(lse), g, dlse]
+
+        def block(w: Any, a: Any, b: Any) -> None:
+            x, hard, soft, lse, g, dlse = a
+            terms = hard, soft, self.weight, *self.numbers
+            pull_rows.code(x.dtype)(x, w, *terms, lse, g, dlse, *b)
+
+        if self.rows.size:
+            dx = room_for_rows(borrow(result), self.axis)
+            each_block(block, self.mask, inputs, [dx])
+        return result
+
+
+def forward(*operands: Any, **options: Any) -> tuple[Any, Any]:
+    """Loss and logsumexp of every row; see the primitive row_cross_entropy."""
+    call = _Call(operands, options)
+    return call.losses(np.empty(0, call.dtype), np.empty((0, 0), call.rows.dtype))
+
+
+def forward_backward(operands: Any, hint: Any, **options: Any) -> tuple[tuple[Any, Any], Any]:
+    """Loss and logsumexp, and the gradient of x for a cotangent of the loss known beforehand.
+
+    Reads the logits from memory once. The hint is a number per row, or one number for all.
+    """
+    call = _Call(operands, options)
+    dx = empty(call.shape, None, call.x)
+    outputs = call.losses(call.each(hint), room_for_rows(borrow(dx), call.axis))
+    return outputs, dx
+
+
+def backward(
+    operands: Any, outputs: Any, cotangents: Any, needs: Any, /, **options: Any
+) -> tuple[Any, None, None, None, None]:
+    """Gradient with respect to x; there is none here for targets, weight and row_scale."""
+    if not needs[0]:
+        return None, None, None, None, None
+    call = _Call(operands, options)
+    dloss, dlse = (call.each(g) for g in cotangents)
+    if call.scale.size:  # a row left out stays at 0 whatever comes in
+        dloss = np.where(call.scale == 0, 0, dloss * call.scale)
+    return call.pull(outputs[1], dloss, dlse), None, None, None, None
