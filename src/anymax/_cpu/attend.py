@@ -10,9 +10,10 @@ from . import pool
 from .arrays import borrow
 from .attend_gradients import gradients
 from .attend_forward import CHUNK, STRIPS, forward_part, forward_scratch, pack_part
+from .attend_lanes import BYTES
 from .attend_plan import Call, address, aligned, offsets
 from .attend_thin import SPLIT, THIN, merge_parts, state_width, thin_part, thin_scratch
-from .tile import ROWS
+from .tile import ROWS, VECTORS
 
 __all__ = ["backward", "forward"]
 
@@ -76,15 +77,17 @@ def pack_keys(call: Call) -> None:
     p = call.plan[0]
     k_at, v_at = starts(call)
     chunks = -(-int(p["wide_keys"]) // CHUNK)
-    call.room(k_at.size * int(p["wide_keys"] * p["dim"]), call.dtype, "kt")
+    call.room(k_at.size * int(p["wide_keys"] * p["wide"]), call.dtype, "kt")
     call.room(v_at.size * int(p["wide_keys"] * p["wide_v"]), call.dtype, "v")
     for name, count in (("k", k_at.size), ("v", v_at.size)):
         call.room(count * int(p["wide_keys"]), np.uint8, name + "_flags")
         call.room(count * chunks, np.int64, name + "_bad")
-    pack, witness = pack_part.code(call.dtype), aligned(1, call.dtype)
-    pool.run(
-        lambda part: pack(witness, call.plan, k_at, v_at, part), (k_at.size + v_at.size) * chunks
-    )
+    pack, need = pack_part.code(call.dtype), VECTORS * BYTES // call.dtype.itemsize * int(p["wide"])
+
+    def task(part: int) -> None:
+        pack(aligned(need, call.dtype), call.plan, k_at, v_at, part)
+
+    pool.run(task, (k_at.size + v_at.size) * chunks)
 
 
 def run_strips(call: Call) -> None:

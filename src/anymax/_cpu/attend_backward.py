@@ -12,11 +12,11 @@ from typing import Any
 import numba
 import numpy as np
 
-from .attend_forward import part_types, score_tiles, strip_reach
+from .attend_forward import pack_tiles, part_types, score_tiles, strip_reach
 from .attend_lanes import (
     absolute, cast, exp2, fma, iota, load, peak, peek, poke, size, splat, spread, store, total, width,
 )  # fmt: skip
-from .attend_pack import pack_columns, pack_rows, pack_strip
+from .attend_pack import LEFT, copy_row, pack_rows, turn_columns, turn_strip
 from .attend_plan import HEAD, LINE, PLAN
 from .attend_rows import fill, finish_scores
 from .jit import const, jit
@@ -43,26 +43,36 @@ def _pack_types(T: Any) -> tuple[Any, ...]:
 
 
 @jit(args=_pack_types, reassoc=False)
-def pack_keys_part(witness: Any, plan: Any, k_at: Any, v_at: Any, part: Any) -> None:
+def pack_keys_part(scratch: Any, plan: Any, k_at: Any, v_at: Any, part: Any) -> None:
     """Pack one slice of k (columns and rows) or, after those, of v (columns)."""
-    p, like = plan[0], witness[0]
-    step = p.wide_keys * size(like)
+    p, like = plan[0], scratch[0]
+    s, tile = size(like), VECTORS * width(like)
     if part < k_at.size:
-        flags = p.k_flags + part * p.wide_keys
-        pack_columns(
-            k_at[part], p.k_row, p.k_col, 0, p.wide_keys, p.keys, p.dim, p.kt + part * p.dim * step,
-            flags, like,
-        )  # fmt: skip
+        at = part * p.wide_keys
+        rows = p.k_rows + at * p.wide * s
         pack_rows(
-            k_at[part], p.k_row, p.k_col, 0, p.wide_keys, p.keys, p.dim, p.wide, 1.0,
-            p.k_rows + part * p.wide * step, flags, like,
+            k_at[part], p.k_row, p.k_col, 0, p.wide_keys, p.keys, p.dim, p.wide, 1.0, rows,
+            p.k_flags + at, like,
         )  # fmt: skip
+        for j in range(0, p.wide_keys, tile):
+            turn_columns(rows + j * p.wide * s, p.wide, p.kt + (at + j) * p.wide * s, like)
     else:
-        part -= k_at.size
-        pack_columns(
-            v_at[part], p.v_row, p.v_col, 0, p.wide_keys, p.keys, p.dim_v,
-            p.vt + part * p.dim_v * step, p.v_flags + part * p.wide_keys, like,
+        at = (part - k_at.size) * p.wide_keys
+        pack_tiles(
+            v_at[part - k_at.size], p.v_row, p.v_col, 0, p.wide_keys, p.keys, p.dim_v, p.wide_v,
+            scratch.ctypes.data, p.vt + at * p.wide_v * s, p.v_flags + at, like,
         )  # fmt: skip
+
+
+@_piece
+def _inner(x: Any, y: Any, count: Any, like: Any) -> Any:
+    """x . y, in double precision across registers."""
+    whole, sums = count // width(like) * width(like), 0.0
+    for d in range(0, whole, width(like)):
+        sums += total(load(x + d * size(like), like) * load(y + d * size(like), like))
+    for d in range(whole, count):
+        sums += peek(x + d * size(like), like) * peek(y + d * size(like), like)
+    return sums
 
 
 @_piece
@@ -72,30 +82,26 @@ def _pack_query(p: Any, h: Any, head: Any, i: Any, count: Any, like: Any) -> Non
     padded = -(-p.length // ROWS) * ROWS
     at = head * padded + i
     flags = p.dead + at
-    source = h.q + i * p.q_row
+    strip = (head * padded + i) // ROWS * LEFT
+    rows = p.q_rows + at * p.wide * s
     pack_rows(
-        source, p.q_row, p.q_col, 0, ROWS, count, p.dim, p.wide, p.scale,
-        p.q_rows + at * p.wide * s, flags, like,
+        h.q + i * p.q_row, p.q_row, p.q_col, 0, ROWS, count, p.dim, p.wide, p.scale, rows, flags, like
     )  # fmt: skip
-    pack_strip(source, p.q_row, p.q_col, count, p.dim, p.scale, p.q_strips + at * p.dim * s, flags, like)
-    rows, strip = p.do_rows + at * p.wide_v * s, p.do_strips + at * p.dim_v * s
+    turn_strip(rows, p.wide, p.q_strips + strip * p.wide * s, like)
+    rows = p.do_rows + at * p.wide_v * s
     for r in range(ROWS):
-        lse = cast(-math.inf, like)
+        row, lse = head * p.length + i + r, cast(-math.inf, like)
         if r < count:
-            lse = peek(p.lse + (head * p.length + i + r) * s, like)
+            lse = peek(p.lse + row * s, like)
         live = math.isfinite(lse)
         poke(flags + r, np.uint8(not live))
-        delta = 0.0
-        place = (head * p.length + i + r) * p.dim_v * s
-        for d in range(p.dim_v):
-            g = peek(p.dout + place + d * s, like) if live else cast(0, like)
-            if live:
-                delta += np.float64(g) * peek(p.out + place + d * s, like)
-            poke(rows + (r * p.wide_v + d) * s, g)
-            poke(strip + (d * ROWS + r) * s, g)
-        fill(rows + (r * p.wide_v + p.dim_v) * s, p.wide_v - p.dim_v, cast(0, like))
+        kept, delta, place = 0, 0.0, rows + r * p.wide_v * s
         if live:
-            delta -= peek(p.dlse + (head * p.length + i + r) * s, like)
+            kept = p.dim_v
+            copy_row(p.dout + row * p.dim_v * s, s, kept, 1.0, place, like)
+            delta = _inner(place, p.out + row * p.dim_v * s, kept, like)
+            delta -= peek(p.dlse + row * s, like)
+        fill(place + kept * s, p.wide_v - kept, cast(0, like))
         poke(p.delta + (at + r) * s, cast(delta, like))
         power = cast(p.power, like)
         high = lse * power
@@ -103,6 +109,7 @@ def _pack_query(p: Any, h: Any, head: Any, i: Any, count: Any, like: Any) -> Non
         poke(p.norm + 2 * (at + r) * s, high)  # and 2^(what rounding took): large logits need it
         rest = math.exp(low * -math.log(2.0)) if live else 0.0
         poke(p.norm + (2 * (at + r) + 1) * s, cast(rest, like))
+    turn_strip(rows, p.wide_v, p.do_strips + strip * p.wide_v * s, like)
 
 
 @jit(args=part_types, reassoc=False)
@@ -233,12 +240,14 @@ def _grade_block(
     for t in range(strips):
         at = head * padded + begin + t * ROWS
         down = t * ROWS * LINE * s
+        strip = at // ROWS * LEFT * s
         score_tiles(
-            p.q_strips + at * p.dim * s, p.kt + keys * p.dim, p.dim, first, count, x + down, like
+            p.q_strips + strip * p.wide, p.kt + keys * p.wide, p.dim, p.wide, first, count, x + down,
+            like,
         )  # fmt: skip
         score_tiles(
-            p.do_strips + at * p.dim_v * s, p.vt + values * p.dim_v, p.dim_v, first, count, ds + down,
-            like,
+            p.do_strips + strip * p.wide_v, p.vt + values * p.wide_v, p.dim_v, p.wide_v, first, count,
+            ds + down, like,
         )  # fmt: skip
         _grade_strip(
             p, h, head, at, begin + t * ROWS, first, count, chunk, x + down, ds + down, caps + down,
@@ -269,8 +278,7 @@ def _write_rows(
 ) -> None:  # fmt: skip
     s = size(like)
     for j in range(count):
-        for d in range(dim):
-            poke(to + ((first + j) * dim + d) * s, peek(source + (j * wide + d) * s, like))
+        copy_row(source + j * wide * s, s, dim, 1.0, to + (first + j) * dim * s, like)
 
 
 @jit(args=part_types, reassoc=False)

@@ -9,7 +9,7 @@ import numba
 import numpy as np
 
 from .attend_lanes import cast, peek, poke, size, width
-from .attend_pack import pack_columns, pack_rows, pack_strip
+from .attend_pack import LEFT, copy_row, pack_rows, turn_columns, turn_strip
 from .attend_plan import BLOCK, HEAD, LINE, PLAN
 from .attend_rows import fill, finish_scores, meets_bad_key, reach, softmax_row
 from .jit import const, jit
@@ -43,8 +43,10 @@ def part_types(T: Any) -> tuple[Any, ...]:
 
 def forward_scratch(plan: Any) -> int:
     """Elements of scratch memory that one part needs."""
-    rows = STRIPS * ROWS
-    return ROWS * LINE + rows * (int(plan["dim"]) + int(plan["wide_v"]) + 3) + LINE + 2 * ROWS + 64
+    rows, wide = STRIPS * ROWS, int(plan["wide"])
+    return (
+        ROWS * LINE + (STRIPS + 1) * LEFT * wide + rows * (int(plan["wide_v"]) + 4) + LINE + 3 * ROWS + 64
+    )
 
 
 def _pack_types(T: Any) -> tuple[Any, ...]:
@@ -52,26 +54,41 @@ def _pack_types(T: Any) -> tuple[Any, ...]:
     return T[::1], const(numba.from_dtype(PLAN), 1), row, row, numba.int64
 
 
+@_piece
+def pack_tiles(
+    source: Any, row: Any, col: Any, first: Any, last: Any, count: Any, dim: Any, wide: Any, rows: Any,
+    to: Any, flags: Any, like: Any,
+) -> Any:  # fmt: skip
+    """Keys first .. last as tiles of columns; `rows` is room for the rows of one tile."""
+    tile, bad = VECTORS * width(like), 0
+    for j in range(first, last, tile):
+        bad += pack_rows(
+            source, row, col, j, j + tile, count, dim, wide, 1.0, rows, flags + j, like
+        )  # fmt: skip
+        turn_columns(rows, wide, to + j * wide * size(like), like)
+    return bad
+
+
 @jit(args=_pack_types, reassoc=False)
-def pack_part(witness: Any, plan: Any, k_at: Any, v_at: Any, part: Any) -> None:
+def pack_part(scratch: Any, plan: Any, k_at: Any, v_at: Any, part: Any) -> None:
     """Pack one chunk of keys of one slice of k (the first parts) or of v (the others)."""
-    p, like = plan[0], witness[0]
+    p, like = plan[0], scratch[0]
     chunks = -(-p.wide_keys // CHUNK)
     index, chunk = part // chunks, part % chunks
     first, last = chunk * CHUNK, min(p.wide_keys, (chunk + 1) * CHUNK)
     if index < k_at.size:
-        to = p.kt + index * p.wide_keys * p.dim * size(like)
-        bad = pack_columns(
-            k_at[index], p.k_row, p.k_col, first, last, p.keys, p.dim, to,
-            p.k_flags + index * p.wide_keys, like,
+        to, flags = p.kt + index * p.wide_keys * p.wide * size(like), p.k_flags + index * p.wide_keys
+        bad = pack_tiles(
+            k_at[index], p.k_row, p.k_col, first, last, p.keys, p.dim, p.wide, scratch.ctypes.data, to,
+            flags, like,
         )  # fmt: skip
         poke(p.k_bad + (index * chunks + chunk) * 8, np.int64(bad))
     else:
         index -= k_at.size
-        to = p.v + index * p.wide_keys * p.wide_v * size(like)
+        at = index * p.wide_keys + first
         bad = pack_rows(
-            v_at[index], p.v_row, p.v_col, first, last, p.keys, p.dim_v, p.wide_v, 1.0, to,
-            p.v_flags + index * p.wide_keys, like,
+            v_at[index], p.v_row, p.v_col, first, last, p.keys, p.dim_v, p.wide_v, 1.0,
+            p.v + at * p.wide_v * size(like), p.v_flags + at, like,
         )  # fmt: skip
         poke(p.v_bad + (index * chunks + chunk) * 8, np.int64(bad))
 
@@ -101,13 +118,17 @@ def strip_reach(p: Any, h: Any, first: Any, rows: Any) -> Any:
 
 @_piece
 def score_tiles(
-    queries: Any, keys: Any, dim: Any, first: Any, count: Any, scores: Any, like: Any
-) -> None:
+    queries: Any, keys: Any, dim: Any, wide: Any, first: Any, count: Any, scores: Any, like: Any
+) -> None:  # fmt: skip
     """q k^T of one strip against `count` packed keys from `first`, both multiples of a tile."""
     tile = VECTORS * width(like)
+    if dim == 0:
+        for r in range(ROWS):
+            fill(scores + r * LINE * size(like), count, cast(0, like))
+        return
     for j in range(0, count, tile):
         product_set(
-            like, queries, 1, ROWS, keys + (first + j) * dim * size(like), tile,
+            like, queries, 1, LEFT, keys + (first + j) * wide * size(like), tile,
             scores + j * size(like), LINE, dim, 0,
         )  # fmt: skip
 
@@ -196,8 +217,10 @@ def write_row(p: Any, head: Any, i: Any, sums: Any, factor: Any, lse: Any, like:
     """One row of the output and its logsumexp."""
     s = size(like)
     place = p.out + (head * p.length + i) * p.dim_v * s
-    for d in range(p.dim_v):
-        poke(place + d * s, peek(sums + d * s, like) * factor if factor != 0 else cast(0, like))
+    if factor != 0:
+        copy_row(sums, s, p.dim_v, factor, place, like)
+    else:  # sums may be anything where nothing was attended
+        fill(place, p.dim_v, cast(0, like))
     poke(p.lse + (head * p.length + i) * s, lse)
 
 
@@ -212,7 +235,8 @@ def forward_part(scratch: Any, plan: Any, heads: Any, part: Any) -> None:
     strips = -(-min(STRIPS * ROWS, p.length - begin) // ROWS)
     scores = scratch.ctypes.data
     queries = scores + ROWS * LINE * s
-    sums = queries + STRIPS * ROWS * p.dim * s
+    rows_of_q = queries + STRIPS * LEFT * p.wide * s
+    sums = rows_of_q + LEFT * p.wide * s
     state = sums + STRIPS * ROWS * p.wide_v * s
     factors = state + 2 * STRIPS * ROWS * s
     ones = factors + ROWS * s
@@ -227,17 +251,18 @@ def forward_part(scratch: Any, plan: Any, heads: Any, part: Any) -> None:
     for t in range(strips):
         i = begin + t * ROWS
         rows = min(ROWS, p.length - i)
-        pack_strip(
-            h.q + i * p.q_row, p.q_row, p.q_col, rows, p.dim, p.scale, queries + t * ROWS * p.dim * s,
+        pack_rows(
+            h.q + i * p.q_row, p.q_row, p.q_col, 0, ROWS, rows, p.dim, p.wide, p.scale, rows_of_q,
             bad_queries + t * ROWS, like,
         )  # fmt: skip
+        turn_strip(rows_of_q, p.wide, queries + t * LEFT * p.wide * s, like)
         for r in range(ROWS):
             poke(state + 2 * (t * ROWS + r) * s, cast(-math.inf, like))
             poke(state + (2 * (t * ROWS + r) + 1) * s, cast(0, like))
         start, end = strip_reach(p, h, i, rows)
         low, high = min(low, start), max(high, end)
     bad = any_bad(p, h)
-    keys, values = p.kt + h.k * p.wide_keys * p.dim * s, p.v + h.v * p.wide_keys * p.wide_v * s
+    keys, values = p.kt + h.k * p.wide_keys * p.wide * s, p.v + h.v * p.wide_keys * p.wide_v * s
     for block in range(low // BLOCK * BLOCK, high, BLOCK):
         for t in range(strips):
             i = begin + t * ROWS
@@ -247,7 +272,9 @@ def forward_part(scratch: Any, plan: Any, heads: Any, part: Any) -> None:
             if first >= last:
                 continue
             count = -(-(last - first) // tile) * tile
-            score_tiles(queries + t * ROWS * p.dim * s, keys, p.dim, first, count, scores, like)
+            score_tiles(
+                queries + t * LEFT * p.wide * s, keys, p.dim, p.wide, first, count, scores, like
+            )  # fmt: skip
             _weigh(
                 p, h, scores, i, rows, first, count, state + 2 * t * ROWS * s, factors, hits + t * ROWS,
                 spare, bad, like,

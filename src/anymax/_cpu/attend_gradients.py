@@ -16,8 +16,10 @@ from .attend_backward import (
     pack_keys_part,
     pack_queries_part,
 )
+from .attend_lanes import BYTES
+from .attend_pack import LEFT
 from .attend_plan import Call, address, aligned, ceil_to, offsets, reduce_to
-from .tile import ROWS
+from .tile import ROWS, VECTORS
 
 __all__ = ["gradients"]
 
@@ -91,13 +93,13 @@ def _pack(call: Call, starts: list[Array]) -> None:
     wide_keys = int(p["wide_keys"])
     rows = call.heads.size * ceil_to(int(p["length"]), ROWS)
     for name, count in (
-        ("kt", k_at.size * wide_keys * p["dim"]),
+        ("kt", k_at.size * wide_keys * p["wide"]),
         ("k_rows", k_at.size * wide_keys * p["wide"]),
-        ("vt", v_at.size * wide_keys * p["dim_v"]),
-        ("q_rows", rows * p["wide"]),
-        ("q_strips", rows * p["dim"]),
-        ("do_rows", rows * p["wide_v"]),
-        ("do_strips", rows * p["dim_v"]),
+        ("vt", v_at.size * wide_keys * p["wide_v"]),
+        ("q_rows", (rows + LEFT) * p["wide"]),
+        ("q_strips", rows // ROWS * LEFT * p["wide"]),
+        ("do_rows", (rows + LEFT) * p["wide_v"]),
+        ("do_strips", rows // ROWS * LEFT * p["wide_v"]),
         ("norm", 2 * rows),
         ("delta", rows),
     ):
@@ -106,11 +108,12 @@ def _pack(call: Call, starts: list[Array]) -> None:
     call.room(k_at.size * wide_keys, np.uint8, "k_flags")
     call.room(v_at.size * wide_keys, np.uint8, "v_flags")
     witness, keys, queries = aligned(1, call.dtype), k_at.size + v_at.size, call.heads.size
+    need = VECTORS * BYTES // call.dtype.itemsize * int(p["wide_v"])
     pack, pack_queries = pack_keys_part.code(call.dtype), pack_queries_part.code(call.dtype)
 
     def task(part: int) -> None:
         if part < keys:
-            pack(witness, call.plan, k_at, v_at, part)
+            pack(aligned(need, call.dtype), call.plan, k_at, v_at, part)
         else:
             pack_queries(witness, call.plan, call.heads, part - keys)
 

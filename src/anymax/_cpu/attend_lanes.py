@@ -21,7 +21,7 @@ from .jit import jit
 
 __all__ = [
     "BYTES", "Lanes", "absolute", "cast", "constant", "exp2", "fma", "highest", "iota", "keep", "load",
-    "peak", "peek", "poke", "size", "splat", "spread", "store", "tanh", "total", "vector", "width",
+    "peak", "peek", "poke", "size", "splat", "spread", "store", "tanh", "total", "transpose", "vector", "width",
 ]  # fmt: skip
 
 
@@ -275,6 +275,41 @@ def power_bits(typing: Any, shifted: Any) -> Any:
         return builder.bitcast(moved, vector(shifted))
 
     return shifted(shifted), code
+
+
+@intrinsic
+def transpose(typing: Any, source: Any, row: Any, to: Any, to_row: Any, like: Any) -> Any:
+    """A square block, as many rows as a register has lanes, turned; strides in bytes.
+
+    Each step swaps the off-diagonal halves of ever smaller squares, two shuffles a pair.
+    """
+    lanes = Lanes(like)
+
+    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        source, row, to, to_row, _ = args
+        kind, n, bytes_ = vector(lanes), lanes.width, like.bitwidth // 8
+        rows = []
+        for _ in range(n):
+            rows.append(builder.load(_pointer(builder, source, kind), align=bytes_))
+            source = builder.add(source, row)
+        half = n // 2
+        while half:
+            for i in (i for i in range(n) if not i & half):
+                a, b = rows[i], rows[i + half]
+                for at, shift in ((i, 0), (i + half, half)):
+                    picks = [
+                        (n + lane - half + shift) if lane & half else lane + shift
+                        for lane in range(n)
+                    ]
+                    mask = ir.Constant(ir.VectorType(ir.IntType(32), n), picks)
+                    rows[at] = builder.shuffle_vector(a, b, mask)
+            half //= 2
+        for value in rows:
+            builder.store(value, _pointer(builder, to, kind), align=bytes_)
+            to = builder.add(to, to_row)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4, like), code
 
 
 def _binary(operation: Any, method: str) -> None:
