@@ -7,6 +7,7 @@ import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from . import cache
 
@@ -50,9 +51,13 @@ def library() -> ctypes.CDLL:
         pass
     else:
         try:
-            return ctypes.CDLL(load_nvidia_dynamic_lib("nvrtc").abs_path)
+            path = Path(str(load_nvidia_dynamic_lib("nvrtc").abs_path))
         except Exception as error:  # its exception types differ between versions
             raise OSError(f"NVRTC was not found: {error}") from error
+        # NVRTC opens this at the first compilation, and fails if two threads get there together.
+        for builtins in path.parent.glob("libnvrtc-builtins.so.*"):
+            ctypes.CDLL(str(builtins))
+        return ctypes.CDLL(str(path))
     for name in ("libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so", "nvrtc64_130_0.dll"):
         try:
             return ctypes.CDLL(name)

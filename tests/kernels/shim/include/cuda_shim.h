@@ -9,6 +9,5 @@
 #include "shim_half.h"
 #include "shim_warp.h"
 #include "shim_atomic.h"
-#include "shim_async.h"
 #include "shim_matrix.h"
 #include "shim_export.h"

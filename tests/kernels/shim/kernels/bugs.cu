@@ -87,3 +87,8 @@ __global__ void shift_too_far(int* y, int k) { y[threadIdx.x] = 1 << (k + thread
 __global__ void output_left_out(float* y, int n) {
   if (int(threadIdx.x) < n) y[threadIdx.x] = 1;
 }
+
+__global__ void output_written_twice(float* y) {
+  y[threadIdx.x] = 1;
+  y[threadIdx.x] = 2;
+}
