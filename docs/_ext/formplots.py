@@ -1,0 +1,54 @@
+"""The graph of a form on two classes, drawn when the documentation is built."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterable
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+import anymax as am
+from anymax import _shapes
+from anymax._form import Form
+
+CAPTIONS = {
+    "softmaxes": "The result for the logits (t, 0).",
+    "losses": "The loss for the logits (t, 0), with target class 0 and with target class 1.",
+}
+
+
+def draw(form: Form, path: pathlib.Path) -> str | None:
+    """Draw a softmax or a classification loss; gives the caption, or None where it has no graph."""
+    t = np.linspace(-6.0, 6.0, 241)
+    with am.use_backend("reference"):
+        found = curves(form, t)
+    if found is None:
+        return None
+    figure = Figure(figsize=(5.0, 2.8), layout="constrained")
+    axes = figure.add_subplot(xlabel="t")
+    for label, curve in found:
+        axes.plot(t, curve, label=label)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with matplotlib.rc_context({"svg.hashsalt": "anymax"}):  # the same bytes at every build
+        figure.savefig(path, metadata={"Date": None})
+    return CAPTIONS[form.module]
+
+
+def curves(form: Form, t: np.ndarray) -> Iterable[tuple[str, np.ndarray]] | None:
+    """Named curves over t, or None for a form that needs more than logits (and class labels)."""
+    _, *others = [name for name, _ in _shapes.parse(form.shapes).arguments]
+    x = np.stack([t, np.zeros_like(t)], axis=-1)
+    try:
+        if form.module == "softmaxes" and not others:
+            y = form.function(x)
+            return [(form.name, y)] if y.ndim == 1 else [("first", y[:, 0]), ("second", y[:, 1])]
+        if form.module == "losses" and others == ["target"]:
+            labels = [np.full(t.shape, c) for c in (0, 1)]
+            return [(f"target {c[0]}", form.function(x, c, reduction="none")) for c in labels]
+    except (TypeError, ValueError):
+        return None
+    return None
