@@ -240,12 +240,12 @@ def logsumexp(
     Examples
     --------
     >>> import numpy as np, anymax as am
-    >>> am.logsumexp(np.asarray([1000.0, 1000.0]))
-    1000.6931471805599
+    >>> round(float(am.logsumexp(np.asarray([1000.0, 1000.0]))), 6)
+    1000.693147
     >>> value, sign = am.logsumexp(
     ...     np.asarray([0.0, 1.0]), weight=np.asarray([1.0, -1.0]), return_sign=True)
-    >>> sign * np.exp(value)
-    -1.718281828459045
+    >>> round(float(sign * np.exp(value)), 6)
+    -1.718282
 
     References
     ----------
