@@ -146,10 +146,19 @@ def _value_known(x: Array) -> bool:
     if lib == "torch":
         torch = sys.modules["torch"]
         plain = type(x) in (torch.Tensor, torch.nn.Parameter) and x.device.type != "meta"
-        return plain and torch._C._functorch.peek_interpreter_stack() is None
+        return plain and not torch_watched()
     if lib == "jax":
         return not isinstance(x, sys.modules["jax"].core.Tracer)
     return lib in {"numpy", "cupy", "strict", "tape"}
+
+
+def torch_watched() -> bool:
+    """Whether torch.func or a dispatch mode (fake tensors, make_fx) looks at every operation."""
+    private = sys.modules["torch"]._C
+    return (
+        private._functorch.peek_interpreter_stack() is not None
+        or private._len_torch_dispatch_stack() > 0
+    )
 
 
 def device(x: Array) -> Any:

@@ -330,12 +330,16 @@ def _torch_situation(operands: Sequence) -> tuple[str, str | None, tuple[bool, .
     obstacle = None
     if torch._C._functorch.peek_interpreter_stack() is not None:
         obstacle = "the call is inside a torch.func transform"
+    elif torch._C._len_torch_dispatch_stack():
+        obstacle = "a torch dispatch mode is on (fake tensors, make_fx, ...)"
     elif torch.autograd.forward_ad._current_level >= 0:
         obstacle = "forward-mode differentiation is on"
     elif any(type(x) not in (torch.Tensor, torch.nn.Parameter) for x in given):
         obstacle = "a tensor subclass (fake, distributed, ...)"
     elif any(x.layout != torch.strided or x.is_neg() for x in given):
         obstacle = "a tensor is sparse or lazily negated"
+    elif any(x.device != given[0].device for x in given[1:]):
+        obstacle = "tensors are on different devices"
     elif torch.jit.is_tracing() or torch._C._is_tracing():
         obstacle = "the call is being traced"
     return given[0].device.type, obstacle, wants

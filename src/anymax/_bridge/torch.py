@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from anymax._array import torch_watched
 from anymax._dispatch import Kernel, Primitive
 
 
@@ -30,22 +31,28 @@ class _Call(torch.autograd.Function):
     def backward(ctx: Any, *cotangents: Any):
         saved = ctx.saved_tensors
         operands, outputs = saved[: -ctx.count], saved[-ctx.count :]
-        kernel = None if torch.is_grad_enabled() else ctx.kernel
+        kernel = None if torch.is_grad_enabled() or _odd(cotangents) else ctx.kernel
         grads = ctx.pullback(operands, outputs, cotangents, kernel)
         return (None, None, None, None, *grads)
+
+
+def _odd(cotangents: Sequence) -> bool:
+    """Whether a cotangent is no plain array, as under ``is_grads_batched``."""
+    batched = torch._C._functorch.is_legacy_batchedtensor
+    return torch_watched() or any(g is not None and batched(g) for g in cotangents)
 
 
 def lane(call: Callable, cls: type) -> Callable | None:
     """`call`, which takes a plain NumPy array, for plain tensors that no transform looks at."""
     if cls is not torch.Tensor:
         return None
-    stack, forward = torch._C._functorch.peek_interpreter_stack, torch.autograd.forward_ad
+    forward = torch.autograd.forward_ad
     dtypes = (torch.float32, torch.float64)
 
     def run(x: torch.Tensor) -> torch.Tensor | None:
         if x.requires_grad or x.dtype not in dtypes or not x.is_cpu or not x.is_contiguous():
             return None
-        if stack() is not None or forward._current_level >= 0 or torch._C._is_tracing():
+        if torch_watched() or forward._current_level >= 0 or torch._C._is_tracing():
             return None
         if x.layout is not torch.strided or x.is_neg() or not x.dim() or not x.numel():
             return None

@@ -112,10 +112,10 @@ def _shifted_sum(xp, x, where, weight, dims) -> tuple[Array, Array, Array]:
 
 def _real_log(xp, m: Array, head: Array, rest: Array, return_sign: bool) -> tuple[Array, Array]:
     s = head + rest
-    sign = xp.sign(s)
+    one, zero, fixed = xp.ones_like(s), xp.zeros_like(s), stop_gradient(s)
+    sign = xp.where(fixed > 0, one, xp.where(fixed < 0, -one, fixed))  # xp.sign fails under vmap
     lost = s == 0 if return_sign else s <= 0
-    one, zero = xp.ones_like(s), xp.zeros_like(s)
-    size = xp.where(lost, one, s * stop_gradient(sign))
+    size = xp.where(lost, one, s * sign)
     near = ~lost & (xp.abs(rest) < 0.5 * xp.abs(head))
     h, r = xp.where(near, head, one), xp.where(near, rest, zero)
     log = xp.where(near, xp.log(xp.abs(h)) + xp.log1p(r / h), xp.log(size)) + m
