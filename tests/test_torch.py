@@ -1,0 +1,385 @@
+"""torch: gradients of every order, torch.func, compilation, fake tensors, modes, kernels inside."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import anymax as am
+from anymax import _backends
+
+torch = pytest.importorskip("torch")
+
+KERNELS = ["reference"] + ["numba"] * (_backends.missing("numba") is None)
+torch.manual_seed(0)
+X = torch.randn(3, 5, dtype=torch.float64)
+KEEP = torch.tensor([[1, 1, 0, 1, 1], [1, 0, 1, 1, 1], [0, 0, 0, 0, 0]], dtype=torch.bool)
+LABELS = torch.tensor([1, 4, 0])
+CAPPED = {"softcap": 2.0, "label_smoothing": 0.1, "lse_square_scale": 0.1}
+SINK = torch.tensor([0.3, -0.2], dtype=torch.float64)
+QKV = torch.randn(2, 4, 3, dtype=torch.float64)
+
+CALLS = {
+    "softmax": lambda x: am.softmax(x, where=KEEP, temperature=0.7),
+    "softmin": lambda x: am.softmin(x, axis=0),
+    "log_softmax": lambda x: am.log_softmax(x),
+    "logsumexp": lambda x: am.logsumexp(x, axis=(0, 1)),
+    "logsumexp weight": lambda x: am.logsumexp(x, weight=X.abs() + 1),
+    "cross_entropy": lambda x: am.cross_entropy(x, LABELS),
+    "cross_entropy capped": lambda x: am.cross_entropy(x, LABELS, reduction="none", **CAPPED),
+    "cross_entropy soft": lambda x: am.cross_entropy(x, torch.softmax(X, -1), return_lse=True),
+    "attention": lambda x: am.dot_product_attention(x, x, x, causal=True, return_lse=True),
+    "attention sink": lambda x: am.dot_product_attention(
+        x[None], QKV[:1, :, :1] * x[:1], QKV[:1], sink=SINK[:1], softcap=1.5, window=(2, 0)),
+    "attention_weights": lambda x: am.attention_weights(x, x),
+}  # fmt: skip
+
+
+def total(name):
+    """One number that depends on every output of a call."""
+
+    def scalar(x):
+        y = CALLS[name](x)
+        return sum(torch.sin(a).sum() for a in (y if isinstance(y, tuple) else (y,)))
+
+    return scalar
+
+
+@pytest.fixture(params=KERNELS)
+def backend(request):
+    with am.use_backend("auto" if request.param == "numba" else "reference"):
+        yield request.param
+
+
+# -- autograd ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_gradcheck(name, backend):
+    # A second backward recomputes what the first took from the forward pass: equal up to rounding.
+    assert torch.autograd.gradcheck(CALLS[name], X.clone().requires_grad_(), nondet_tol=1e-14)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_gradgradcheck(name, backend):
+    assert torch.autograd.gradgradcheck(total(name), X.clone().requires_grad_())
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_kernels_run_under_autograd_and_agree(name):
+    if "numba" not in KERNELS:
+        pytest.skip("needs numba")
+    with am.use_backend("reference"):
+        x = X.clone().requires_grad_()
+        (wanted,) = torch.autograd.grad(total(name)(x), x)
+    with am.trace() as log:
+        (got,) = torch.autograd.grad(total(name)(x), x)
+    assert all(e.backend == "numba" for e in log)
+    torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-12)
+
+
+def test_gradients_of_every_operand_of_attention(backend):
+    shapes = [(2, 3, 3), (1, 4, 3), (1, 4, 2), (2, 3, 4), (2,), (2,)]
+    args = [torch.randn(s, dtype=torch.float64, requires_grad=True) for s in shapes]
+
+    def f(q, k, v, bias, sink, slopes):
+        return am.dot_product_attention(
+            q, k, v, bias=bias, sink=sink, alibi_slopes=slopes, causal=True, return_lse=True
+        )
+
+    assert torch.autograd.gradcheck(f, args)
+    assert torch.autograd.gradgradcheck(f, args, atol=1e-4)
+
+
+def test_gradients_of_target_weight_and_cap(backend):
+    args = [torch.softmax(X, -1), X[0].abs() + 0.5, torch.tensor(2.0, dtype=torch.float64)]
+    args = [a.clone().requires_grad_() for a in args]
+
+    def f(target, weight, cap):
+        return am.cross_entropy(X, target, weight=weight, softcap=cap, label_smoothing=0.1)
+
+    assert torch.autograd.gradcheck(f, args)
+
+
+def test_gradient_of_temperature_and_scale():
+    t = torch.tensor(0.8, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda t: am.softmax(X, temperature=t), t)
+    assert torch.autograd.gradcheck(lambda t: am.dot_product_attention(X, X, X, scale=t), t)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_kept_graph_gives_the_same_gradient_twice(name, backend):
+    x = X.clone().requires_grad_()
+    y = total(name)(x)
+    (first,) = torch.autograd.grad(y, x, retain_graph=True)
+    kept = first.clone()
+    first.zero_()  # the caller may write into what it got
+    (second,) = torch.autograd.grad(y, x, retain_graph=True)
+    (third,) = torch.autograd.grad(y, x, create_graph=True)
+    torch.testing.assert_close(second, kept, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(third, kept, rtol=1e-12, atol=1e-14)
+    assert third.requires_grad
+
+
+def test_a_graph_is_freed_without_retain(backend):
+    x = X.clone().requires_grad_()
+    y = am.softmax(x).square().sum()
+    y.backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        y.backward()
+
+
+@pytest.mark.parametrize("layout", ["expanded", "transposed", "stepped", "negated"])
+@pytest.mark.parametrize(
+    "form", [am.softmax, am.log_softmax, lambda x: am.dot_product_attention(x, x, x)]
+)
+def test_cotangents_of_any_layout(form, layout, backend):
+    x = X.clone().requires_grad_()
+    g = {
+        "expanded": torch.ones((), dtype=torch.float64).expand(3, 5),
+        "transposed": torch.randn(5, 3, dtype=torch.float64).mT,
+        "stepped": torch.randn(3, 10, dtype=torch.float64)[:, ::2],
+        "negated": torch.complex(X, X).conj().imag,
+    }[layout]
+    (got,) = torch.autograd.grad(form(x), x, g)
+    (wanted,) = torch.autograd.grad(form(x), x, g.clone().contiguous())
+    torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-14)
+
+
+def test_only_what_needs_a_gradient_gets_one(backend):
+    q, k, v = (torch.randn(1, 4, 3, requires_grad=i == 1) for i in range(3))
+    am.dot_product_attention(q, k, v).sum().backward()
+    assert q.grad is None
+    assert v.grad is None
+    assert k.grad.shape == k.shape
+
+
+def test_one_of_two_outputs_is_used(backend):
+    q = torch.randn(1, 4, 3, dtype=torch.float64, requires_grad=True)
+    for i in range(2):
+        f = lambda q, i=i: am.dot_product_attention(q, q, q, return_lse=True)[i]  # noqa: E731
+        assert torch.autograd.gradcheck(f, q)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("name", CALLS)
+def test_modes_without_gradient(name, mode, backend):
+    with mode():
+        y = total(name)(X.clone().requires_grad_())
+    assert not y.requires_grad
+    torch.testing.assert_close(y, total(name)(X), rtol=1e-12, atol=1e-12)
+
+
+def test_inference_tensors_pass(backend):
+    with torch.inference_mode():
+        x = X.clone()
+    torch.testing.assert_close(am.softmax(x), torch.softmax(X, -1))
+
+
+# -- torch.func and forward mode ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_func_transforms(name):
+    f = total(name)
+    x = X.clone().requires_grad_()
+    (wanted,) = torch.autograd.grad(f(x), x)
+    for jacobian in (torch.func.grad, torch.func.jacrev, torch.func.jacfwd):
+        torch.testing.assert_close(jacobian(f)(X), wanted, rtol=1e-9, atol=1e-11)
+    hessian = torch.func.hessian(f)(X)
+    torch.testing.assert_close(
+        hessian, torch.autograd.functional.hessian(f, X), rtol=1e-8, atol=1e-9
+    )
+    _, tangent = torch.func.jvp(f, (X,), (torch.ones_like(X),))
+    torch.testing.assert_close(tangent, wanted.sum(), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_vmap(name):
+    many = torch.stack([X, 2 * X])
+    torch.testing.assert_close(
+        torch.func.vmap(total(name))(many), torch.stack([total(name)(x) for x in many])
+    )
+
+
+def test_vmap_of_grad_over_masks_and_labels():
+    grad = torch.func.grad(lambda x, t, m: am.cross_entropy(x, t, where=m, reduction="sum"))
+    keep = torch.tensor([[1, 1, 0, 1, 1], [1, 1, 1, 1, 1], [1, 0, 0, 0, 0]], dtype=torch.bool)
+    rows = torch.func.vmap(grad)(X[:, None], LABELS[:, None], keep[:, None])[:, 0]
+    x = X.clone().requires_grad_()
+    am.cross_entropy(x, LABELS, where=keep, reduction="sum").backward()
+    torch.testing.assert_close(rows, x.grad)
+
+
+def test_batched_cotangents(backend):
+    for form in (am.softmax, am.log_softmax, lambda x: am.cross_entropy(x, LABELS)):
+        jacobian = torch.autograd.functional.jacobian
+        torch.testing.assert_close(jacobian(form, X, vectorize=True), jacobian(form, X))
+
+
+def test_forward_mode():
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(X, torch.ones_like(X))
+        y = torch.autograd.forward_ad.unpack_dual(am.logsumexp(dual))
+    torch.testing.assert_close(y.tangent, torch.ones(3, dtype=torch.float64))
+
+
+# -- compilation -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_compiled_whole_with_gradient(name):
+    torch._dynamo.reset()
+    f = total(name)
+    compiled = torch.compile(f, fullgraph=True, backend="aot_eager")
+    x = X.clone().requires_grad_()
+    for y in (compiled(x), f(x)):
+        y.backward()
+    (twice,) = torch.autograd.grad(2 * f(x), x)
+    torch.testing.assert_close(x.grad, twice, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_inductor_with_gradient():
+    torch._dynamo.reset()
+
+    def f(x):
+        return am.cross_entropy(x, LABELS, where=KEEP[:1]) + am.softmax(x).square().sum()
+
+    x = X.float().requires_grad_()
+    compiled = torch.compile(f, fullgraph=True)
+    (got,) = torch.autograd.grad(compiled(x), x)
+    (wanted,) = torch.autograd.grad(f(x), x)
+    torch.testing.assert_close(got, wanted)
+
+
+def test_compiled_code_ignores_the_context(backend):
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda x: am.softmax(x), fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(X), torch.softmax(X, -1))
+
+
+def test_export():
+    class Net(torch.nn.Module):
+        def forward(self, x):
+            return am.dot_product_attention(x, x, x, causal=True)
+
+    program = torch.export.export(Net(), (X,))
+    torch.testing.assert_close(program.module()(X), Net()(X))
+
+
+def test_make_fx_traces_the_reference():
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    graph = make_fx(lambda x: am.log_softmax(x))(X)
+    torch.testing.assert_close(graph(2 * X), torch.log_softmax(2 * X, -1))
+
+
+# -- tensors that are no plain arrays ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [n for n in CALLS if n in ("softmax", "log_softmax", "logsumexp")])
+def test_meta_tensors(name, monkeypatch):
+    monkeypatch.setitem(globals(), "KEEP", KEEP.to("meta"))
+    y = CALLS[name](X.to("meta"))
+    assert y.device.type == "meta"
+    assert y.shape == CALLS["logsumexp" if name == "logsumexp" else "log_softmax"](X).shape
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_fake_tensors(name):
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        y = CALLS[name](mode.from_tensor(X))
+    wanted = CALLS[name](X)
+    for a, b in zip(*((v if isinstance(v, tuple) else (v,)) for v in (y, wanted)), strict=True):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+
+
+class Tagged(torch.Tensor):
+    """A subclass whose every operation goes through ``__torch_function__``."""
+
+
+def test_subclasses_stay_what_they_are():
+    x = X.as_subclass(Tagged)
+    for form in (am.softmax, am.log_softmax, am.logsumexp):
+        y = form(x)
+        assert type(y) is Tagged
+        torch.testing.assert_close(y.as_subclass(torch.Tensor), form(X))
+    with am.trace() as log:
+        am.softmax(x)
+    assert log[0].backend == "reference"
+
+
+def test_parameters_are_plain(backend):
+    p = torch.nn.Parameter(X.clone())
+    am.softmax(p).square().sum().backward()
+    assert p.grad.shape == p.shape
+
+
+def test_negated_views_and_conjugates():
+    z = torch.complex(X, X)
+    y = z.conj().imag  # lazily negated
+    assert y.is_neg()
+    torch.testing.assert_close(am.softmax(y), torch.softmax(-X, -1))
+
+
+# -- dtypes ------------------------------------------------------------------------------------
+
+
+def test_autocast_leaves_dtypes_alone(backend):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        x = torch.randn(4, 8)
+        assert am.softmax(x).dtype == torch.float32
+        assert am.cross_entropy(x, torch.zeros(4, dtype=torch.int64)).dtype == torch.float32
+        half = torch.nn.functional.linear(x, torch.randn(8, 8))
+        assert half.dtype == torch.bfloat16
+        assert am.softmax(half).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_halves_round_once(dtype, backend):
+    x = torch.randn(4, 300).to(dtype)
+    wide = x.double().requires_grad_()
+    half = x.clone().requires_grad_()
+    for form in (am.softmax, am.log_softmax, am.logsumexp):
+        y, w = form(half), form(wide)
+        assert y.dtype == dtype
+        torch.testing.assert_close(y, w.to(dtype), rtol=torch.finfo(dtype).eps, atol=1e-7)
+        (g,) = torch.autograd.grad(y.float().square().sum(), half)
+        assert g.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool])
+def test_integers_go_to_the_default_float(dtype):
+    x = torch.tensor([[0, 1, 1]]).to(dtype)
+    assert am.softmax(x).dtype == torch.get_default_dtype()
+    torch.testing.assert_close(am.softmax(x), torch.softmax(x.float(), -1))
+
+
+# -- torch agrees with itself ------------------------------------------------------------------
+
+
+def test_against_torch(backend):
+    functional = torch.nn.functional
+    x, labels = torch.randn(6, 7), torch.tensor([0, 1, -100, 3, 6, 6])
+    weight = torch.rand(7)
+    torch.testing.assert_close(
+        am.cross_entropy(x, labels, weight=weight, label_smoothing=0.1),
+        functional.cross_entropy(x, labels, weight=weight, label_smoothing=0.1),
+    )
+    q, k, v = torch.randn(2, 4, 5, 8), torch.randn(2, 2, 9, 8), torch.randn(2, 2, 9, 8)
+    mask = torch.rand(5, 9) < 0.7
+    torch.testing.assert_close(
+        am.dot_product_attention(q, k, v, mask=mask),
+        functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True),
+    )
+    torch.testing.assert_close(
+        am.dot_product_attention(q, k, v, causal="upper_left"),
+        functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True),
+    )
+
+
+def test_numbers_are_those_of_numpy(backend):
+    np.testing.assert_allclose(am.softmax(X).numpy(), am.softmax(X.numpy()), rtol=1e-14)
