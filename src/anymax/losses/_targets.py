@@ -32,7 +32,8 @@ def check_labels(xp: Any, function: str, target: Array, valid: Array, num_classe
     if not _array.values_known(target) or 0 in target.shape:
         return
     wrong = valid & ((target < 0) | (target >= num_classes))
-    if bool(xp.any(wrong)):
+    found = xp.any(wrong)
+    if _array.values_known(found) and bool(found):  # known labels inside jax.jit: found is traced
         label = int(xp.max(xp.where(wrong, xp.abs(target), xp.zeros_like(target))))
         sign = "" if bool(xp.any(wrong & (target == label))) else "-"
         raise IndexError(

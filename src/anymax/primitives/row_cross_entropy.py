@@ -17,18 +17,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from anymax._array import Array, arange, is_floating
+from anymax._array import Array, arange, is_floating, stop_gradient
 from anymax._dispatch import Facts, Kernel, Primitive
-from anymax.primitives._masked import exponentials, nonzero, select
+from anymax.primitives._masked import exponentials, kept, nonzero, safe_max, select
 
 
 def _reference(
     xp, x, target, where, weight, row_scale, *, label_smoothing, lse_square_scale, softcap
 ):
-    y = x if softcap is None else _capped(xp, x, softcap)
+    if row_scale is not None:
+        x = _without_slope(xp, x, where, row_scale)
+    y = x if softcap is None else _capped(xp, x, where, softcap)
     z, _, s, m, keep = exponentials(xp, y, where, (x.ndim - 1,), 1.0)
     log_s = xp.log(nonzero(xp, s))
-    lse = xp.squeeze(select(xp, s != 0, log_s + m, -xp.inf), axis=-1)
+    lse = select(xp, s != 0, log_s + m, -xp.inf)
+    lse = xp.squeeze(xp.where(m == xp.inf, m, lse), axis=-1)
     t = _weighted_target(xp, y, target, where, weight, label_smoothing)
     t_kept = select(xp, keep, t)
     loss = xp.sum(t, axis=-1) * xp.squeeze(log_s, axis=-1) - xp.sum(t_kept * z, axis=-1)
@@ -43,9 +46,16 @@ def _reference(
     return select(xp, counts, select(xp, counts, loss) * row_scale), lse
 
 
-def _capped(xp: Any, x: Array, cap: float) -> Array:
-    """cap * tanh(x / cap); a logit of -inf stays masked instead of becoming -cap."""
-    live = x != -xp.inf
+def _without_slope(xp: Any, x: Array, where: Array | None, row_scale: Array) -> Array:
+    """`x` as a constant in rows that count for nothing and hold NaN or inf: 0 * NaN is NaN."""
+    m = safe_max(xp, x, kept(xp, x, where), (x.ndim - 1,))
+    bad = xp.expand_dims(row_scale == 0, axis=-1) & ~xp.isfinite(m)
+    return xp.where(bad, stop_gradient(x), x)
+
+
+def _capped(xp: Any, x: Array, where: Array | None, cap: float) -> Array:
+    """cap * tanh(x / cap), and -inf where masked; a logit of -inf stays masked, too."""
+    live = kept(xp, x, where)
     return select(xp, live, cap * xp.tanh(select(xp, live, x) / cap), -xp.inf)
 
 
@@ -77,13 +87,14 @@ def _one_hot(xp: Any, target: Array, num_classes: int, like: Array) -> Array:
 def _partials(xp, operands, lse, label_smoothing, lse_square_scale, softcap):
     """d loss / dx and d lse / dx per class, before `row_scale`; zero on masked classes."""
     x, target, where, weight, _ = operands
-    y = x if softcap is None else _capped(xp, x, softcap)
+    y = x if softcap is None else _capped(xp, x, where, softcap)
     keep = y != -xp.inf
     if where is not None:
         keep = keep & where
     n = xp.expand_dims(lse, axis=-1)
     n = select(xp, n != -xp.inf, n)
-    p = select(xp, keep, xp.exp(select(xp, keep, select(xp, keep, y) - n)))
+    _, e, total, _, _ = exponentials(xp, y, where, (x.ndim - 1,), 1.0)
+    p = select(xp, keep, e / nonzero(xp, total))  # exp(y - lse) magnifies the rounding of lse
     t = _weighted_target(xp, y, target, where, weight, label_smoothing)
     slope = xp.sum(t, axis=-1, keepdims=True)
     if lse_square_scale:
@@ -131,7 +142,7 @@ def _vjp_rest(xp, operands, scaled, g, needs, options) -> list[Array | None]:
     """Gradients of target, where (none), weight and row_scale, from the cost of each class."""
     x, target, where, weight, row_scale = operands
     smoothing, cap = options["label_smoothing"], options["softcap"]
-    y = x if cap is None else _capped(xp, x, cap)
+    y = x if cap is None else _capped(xp, x, where, cap)
     z, _, s, _, keep = exponentials(xp, y, where, (x.ndim - 1,), 1.0)
     cost = select(xp, keep, xp.log(nonzero(xp, s)) - z)
     rows = xp.expand_dims(scaled, axis=-1)

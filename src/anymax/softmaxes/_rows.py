@@ -74,8 +74,8 @@ def _check_temperature(xp, function: str, temperature: Array, x: Array, dims: tu
                 f"it must be the same along the softmax axis {a}, so that axis needs size 1"
             )
     if _array.values_known(temperature):
-        good = xp.isfinite(temperature) & (temperature > 0)
-        if not bool(xp.all(good)):
+        good = xp.all(xp.isfinite(temperature) & (temperature > 0))
+        if _array.values_known(good) and not bool(good):  # traced inside jax.jit
             raise ValueError(f"{function}: temperature must be positive and finite everywhere")
 
 
