@@ -144,13 +144,14 @@ def _with_decay(xp, function, bias, log_decay, num_queries, full) -> Array:
             f"{function}: log_decay needs at least as many keys as queries, "
             f"got {num_keys} keys and {num_queries} queries"
         )
+    dtype, log_decay = log_decay.dtype, _array.widen(xp, log_decay)
     closed = log_decay == -xp.inf
     total = xp.cumulative_sum(xp.where(closed, xp.zeros_like(log_decay), log_decay), axis=-1)
     cuts = xp.cumulative_sum(xp.astype(closed, xp.int32), axis=-1, dtype=xp.int32)
     first = num_keys - num_queries
     decay = total[..., first:, None] - total[..., None, :]
     cut = cuts[..., first:, None] > cuts[..., None, :]
-    decay = xp.where(cut, xp.full_like(decay, -xp.inf), decay)
+    decay = _array.cast(xp, xp.where(cut, xp.full_like(decay, -xp.inf), decay), dtype)
     return decay if bias is None else bias + decay
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from anymax import _array
 from anymax._array import Array
 from anymax._form import form
 from anymax.attentions._arguments import SHAPES, prepare
@@ -189,6 +190,6 @@ def attention_weights(
         "attention_weights", q, k, None, scale=scale, mask=mask, bias=bias, causal=causal,
         window=window, softcap=softcap, sink=sink, alibi_slopes=alibi_slopes, lengths=lengths,
     )  # fmt: skip
-    q, k, _, *rest = a.operands
-    p = weights(a.xp, q, k, *rest, **a.options)
+    q, k, _, *rest = (_array.widen(a.xp, x) for x in a.operands)
+    p = _array.cast(a.xp, weights(a.xp, q, k, *rest, **a.options), a.dtype)
     return p[0, ...] if a.headless else p
