@@ -82,24 +82,14 @@ def _float32(x: Array) -> Array:
     return out
 
 
-def _half_in(cell: Any) -> Any:
-    half = cell in (types.int16, types.uint16)
-    return (const(cell, 1), types.float32[::1]) if half else None
-
-
-def _half_out(cell: Any) -> Any:
-    half = cell in (types.int16, types.uint16)
-    return (cell[::1], const(types.float32, 1)) if half else None
-
-
-@jit(args=_half_in)
+@jit(args=lambda cell: (const(cell, 1), types.float32[::1]), half=True)
 def widen_cells(x, y):
     wide()
     for j in range(x.size):
         y[j] = widen(x[j])
 
 
-@jit(args=_half_out)
+@jit(args=lambda cell: (cell[::1], const(types.float32, 1)), half=True)
 def narrow_cells(y, x):
     wide()
     for j in range(x.size):

@@ -131,7 +131,7 @@ def gradient(y, e, a, share, index, hold, factor, g, cap):
             t = factor * e[j] - less
             e[j] = t if y[j] != low else zero
     else:
-        short.multiply(e, 0, e.size, factor)
+        short.multiply(e, 0, e, 0, e.size, factor)
     if a.size == 0 and y[index] != low:
         e[index] -= g * hold
     if cap > zero:

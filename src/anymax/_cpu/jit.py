@@ -35,6 +35,7 @@ __all__ = ["Kernel", "bare", "const", "frozen", "jit", "keep", "kernels", "warm"
 FLAGS = ("contract", "arcp", "nsz", "reassoc")
 
 _kernels: dict[str, Kernel] = {}
+_warned = False
 
 
 def const(dtype: Any, ndim: int) -> Any:
@@ -46,10 +47,11 @@ def const(dtype: Any, ndim: int) -> Any:
 def jit(
     function: Callable[..., Any] | None = None,
     *,
-    args: Callable[[Any], tuple[Any, ...] | None] | None = None,
+    args: Callable[[Any], tuple[Any, ...]] | None = None,
     reassoc: bool = True,
     contract: bool = True,
     cache: bool = True,
+    half: bool = False,
     **options: Any,
 ) -> Any:
     """Compile a function to machine code that runs without the GIL.
@@ -59,8 +61,7 @@ def jit(
     function : callable
         What to compile; left out, a decorator comes back.
     args : callable, optional
-        From the numba type of the first argument's cells to the tuple of argument types, or None
-        where it takes no such cells. With it the result is a `Kernel`, which `warm` finds. Without
+        From the numba type of the first argument's cells to the tuple of argument types. With it the result is a `Kernel`, which `warm` finds. Without
         it numba infers types call by call: right for the pieces that kernels are made of.
     reassoc : bool
         Whether sums may be reordered. Needed for vector sums, wrong for compensated arithmetic.
@@ -70,19 +71,28 @@ def jit(
     cache : bool
         Whether to keep machine code on disk. Pieces that are only inlined need no file of their
         own.
+    half : bool
+        Whether the cells of the first argument are the bits of float16 (int16) and bfloat16
+        (uint16), not float32 and float64.
     **options
         More options of numba.njit.
     """
     if function is None:
         return functools.partial(
-            jit, args=args, reassoc=reassoc, contract=contract, cache=cache, **options
+            jit,
+            args=args,
+            reassoc=reassoc,
+            contract=contract,
+            cache=cache,
+            half=half,
+            **options,
         )
     dropped = {"reassoc": not reassoc, "contract": not contract}
     flags = {flag for flag in FLAGS if not dropped.get(flag)}
     settings = {"nogil": True, "error_model": "numpy", "fastmath": flags, **options}
     if args is None:
         return _dispatcher(function, settings, cache=cache)
-    return Kernel(function, args, settings, cache=cache)
+    return Kernel(function, args, settings, cache=cache, half=half)
 
 
 class Kernel:
@@ -97,12 +107,14 @@ class Kernel:
     def __init__(
         self,
         function: Callable[..., Any],
-        args: Callable[[Any], tuple[Any, ...] | None],
+        args: Callable[[Any], tuple[Any, ...]],
         settings: dict[str, Any],
         *,
         cache: bool,
+        half: bool,
     ) -> None:
-        self.function, self.args, self.settings, self.cache = function, args, settings, cache
+        self.function, self.args, self.settings = function, args, settings
+        self.cache, self.half = cache, half
         self.name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
         self.versions: dict[np.dtype[Any], Any] = {}
         functools.update_wrapper(self, function)
@@ -117,7 +129,7 @@ class Kernel:
         return next(iter(version.overloads.values())).entry_point
 
     def takes(self, dtype: np.dtype[Any]) -> bool:
-        return self.args(numba.from_dtype(dtype)) is not None
+        return self.half == (dtype.itemsize == 2)
 
     def compile(self, dtype: np.dtype[Any]) -> Any:
         """Compile, or load from the cache; one dispatcher a dtype, so that no call can add a
@@ -173,14 +185,19 @@ def kernels() -> dict[str, Kernel]:
     return dict(sorted(_kernels.items()))
 
 
-def warm(dtypes: Iterable[Any] = ("float32", "float64")) -> Iterator[tuple[str, float]]:
-    """Compile (or load from the cache) every entry point; gives its name and the seconds it
-    took."""
-    for dtype in map(np.dtype, dtypes):
-        for name, kernel in kernels().items():
-            start = time.perf_counter()
-            kernel.code(dtype)
-            yield f"{name} {dtype.name}", time.perf_counter() - start
+def warm(dtypes: Iterable[str] = ("float32", "float64")) -> Iterator[tuple[str, float]]:
+    """Compile, or load from the cache, every entry point; gives names and the seconds it took.
+
+    Dtypes are "float32", "float64", "float16", "bfloat16"; the last two are stored as bits.
+    """
+    stored = {"float16": np.dtype(np.int16), "bfloat16": np.dtype(np.uint16)}
+    for name in dtypes:
+        dtype = stored.get(name) or np.dtype(name)
+        for label, kernel in kernels().items():
+            if kernel.takes(dtype):
+                start = time.perf_counter()
+                kernel.code(dtype)
+                yield f"{label} {name}", time.perf_counter() - start
 
 
 class _Files:
@@ -259,13 +276,16 @@ def _wanted() -> bool:
     return os.environ.get("ANYMAX_CACHE", "1") != "0"
 
 
-@functools.cache
 def _warn_uncached(reason: str) -> None:
-    msg = (
-        f"anymax: compiled kernels can't be kept on disk, every process compiles them anew ({reason}). "
-        "Set NUMBA_CACHE_DIR to a writable folder, or ANYMAX_CACHE=0 to silence this."
-    )
-    warnings.warn(msg, RuntimeWarning, stacklevel=2)
+    global _warned
+    if not _warned:
+        msg = (
+            "anymax: compiled kernels can't be kept on disk, every process compiles them anew "
+            f"({reason}). Set NUMBA_CACHE_DIR to a writable folder, or ANYMAX_CACHE=0 to say that "
+            "this is meant."
+        )
+        warnings.warn(msg, RuntimeWarning, stacklevel=2)
+    _warned = True
 
 
 @functools.cache

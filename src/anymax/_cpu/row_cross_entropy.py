@@ -45,8 +45,6 @@ class Terms(NamedTuple):
 
 def _types(*rest: str) -> Any:
     def args(cell: Any) -> Any:
-        if not isinstance(cell, types.Float):
-            return None
         real, each = types.float64, const(cell, 1)
         terms = const(types.int64, 1), const(cell, 2), each, real, real, cell
         kinds = {"each": each, "out": cell[::1]}
@@ -96,27 +94,62 @@ def _hide(x, w, y, cap, start):
 
 
 @jit(cache=False)
-def _group(y, w, first, start, a, m, s, mask, t, scale, hint, loss, lse, dx):
-    """Losses and gradients of the m.size rows from `start` on; y, w, first are the rows as seen."""
-    n = y.shape[1]
+def _is_easy(t, hides):
+    """Whether a loss needs its target class alone."""
+    return t.hard.size > 0 and t.smoothing == 0.0 and t.square == 0.0 and not hides
+
+
+@jit(cache=False)
+def _hold(t, index):
+    return np.float64(t.weight[index]) if t.weight.size else 1.0
+
+
+@jit(cache=False)
+def _any_row(y, w, mask, a, m, s, r, t, factor, hint, loss, lse, dx):
+    """Loss of row r, which is seen as y under the mask w, and its gradient where dx holds its
+    exponentials."""
+    total, plain = _target(mask, t, a, y.size, r)
+    base = m if s > 0.0 else y.dtype.type(0)
+    log = math.log(s) if s > 0.0 else 0.0
+    value = 0.0
+    if s > 0.0:
+        value = row_loss(y, a, total, plain, base, log)
+        value += t.square * (base + log) ** 2 if t.square != 0.0 else 0.0
+    if not s < np.inf:
+        value = np.nan
+    lse[r] = m + math.log(s)
+    loss[r] = factor * value if factor != 0.0 else 0.0
+    if dx.size:
+        _row_gradient(y, w, dx[r], a, total, plain, t, s, base + log, factor * hint, 0.0)
+
+
+@jit(cache=False)
+def _group(y, w, first, start, mask, e, a, m, s, t, easy, scale, hint, loss, lse, dx):
+    """Losses and gradients of the m.size rows from `start` on; y, w, first are the rows as seen.
+
+    The easy case is written out: a call for every row would cost as much as a short row.
+    """
+    n, dtype = y.shape[1], y.dtype.type
     for i in range(m.size):
         r = start + i
-        total, plain = _target(mask, t, a, n, r)
-        base = m[i] if s[i] > 0.0 else y.dtype.type(0)
-        log = math.log(s[i]) if s[i] > 0.0 else 0.0
-        value = 0.0
-        if s[i] > 0.0:
-            value = row_loss(y[first + i], a, total, plain, base, log)
-            value += t.square * (base + log) ** 2 if t.square != 0.0 else 0.0
-        if not s[i] < np.inf:
-            value = np.nan
         factor = np.float64(scale[r]) if scale.size else 1.0
-        lse[r] = m[i] + math.log(s[i])
-        loss[r] = factor * value if factor != 0.0 else 0.0
-        if dx.size:
+        g = np.float64(hint[r]) if dx.size else 0.0
+        if easy and s[i] > 0.0 and s[i] < np.inf:
+            index = t.hard[r]
+            hold, log = _hold(t, index), math.log(s[i])
+            d = np.float64(y[first + i, index] - m[i])
+            lse[r] = m[i] + log
+            loss[r] = factor * hold * (log - d) if factor * hold != 0.0 else 0.0
+            if dx.size:
+                g *= factor * hold
+                short.multiply(e, i * n, dx, r * n, n, dtype(g / s[i]))
+                if d > -np.inf:
+                    dx[r, index] -= dtype(g)
+        else:
+            if dx.size and n <= SHORT:
+                dx[r, :] = e[i * n : i * n + n]
             kept = w[first + i if w.shape[0] > 1 else 0]
-            g = factor * np.float64(hint[r])
-            _row_gradient(y[first + i], kept, dx[r], a, total, plain, t, s[i], base + log, g, 0.0)
+            _any_row(y[first + i], kept, mask, a, m[i], s[i], r, t, factor, g, loss, lse, dx)
 
 
 @jit(args=_types("each", "each", "out", "out"))
@@ -128,23 +161,24 @@ def loss_rows(x, w, hard, soft, weight, smoothing, square, cap, scale, hint, los
     count, n = x.shape
     step = 1 if n > SHORT else min(count, GROUP // n)
     hides = cap > 0.0 or w.shape[1] > 1
+    easy = _is_easy(t, hides)
     rows = np.empty((step if hides else 0, n), x.dtype)
     targets = np.empty(0 if _is_plain(w, t) else n, x.dtype)
-    scratch = np.empty(0 if dx.size else (BLOCK if n > SHORT else step * n), x.dtype)
+    scratch = np.empty(BLOCK if n > SHORT else step * n, x.dtype)
     tops, totals = np.empty(step, x.dtype), np.empty(step, np.float64)
     ones = np.ones((1, 1), np.uint8)
-    y, every, a, m, s = bare(rows), frozen(ones), bare(targets), bare(tops), bare(totals)
+    every, a, m, s = frozen(ones), bare(targets), bare(tops), bare(totals)
     for g in range(0, count, step):
-        h = min(count, g + step)
-        e = bare(scratch) if n > SHORT else bare(scratch)[: (h - g) * n]
-        if dx.size:
-            e = dx[g:h].reshape(-1)
+        size = min(count - g, step)
+        e = bare(scratch) if n > SHORT else bare(scratch)[: size * n]
+        if dx.size and n > SHORT:
+            e = dx[g]
         seen, kept, first = x, w, g
         if hides:
-            _hide(x, w, y[: h - g], cap, g)
+            _hide(x, w, bare(rows)[:size], cap, g)
             seen, kept, first = frozen(rows), every, 0
-        sums(seen, kept, e, m[: h - g], s[: h - g], x.dtype.type(1), first)
-        _group(seen, kept, first, g, a, m[: h - g], s, w, t, scale, hint, loss, lse, dx)
+        sums(seen, kept, e, m[:size], s[:size], x.dtype.type(1), first)
+        _group(seen, kept, first, g, w, e, a, m[:size], s, t, easy, scale, hint, loss, lse, dx)
     keep(rows)
     keep(targets)
     keep(scratch)
@@ -153,34 +187,69 @@ def loss_rows(x, w, hard, soft, weight, smoothing, square, cap, scale, hint, los
     keep(ones)
 
 
-@jit(args=_types("each", "each", "each"), contract=False)
+@jit(cache=False, contract=False)
+def _shift_rows(x, e, lse, start, count):
+    one, n = x.dtype.type(1), x.shape[1]
+    for i in range(count):
+        short.shift(x, (start + i) * n, e, i * n, n, one, lse[start + i])
+
+
+@jit(cache=False)
+def _pull_any(x, w, a, y, every, t, r, lse, g, dlse, dx):
+    """Gradient of row r, whatever it holds."""
+    seen, kept = x[r], w[r if w.shape[0] > 1 else 0]
+    if y.size:
+        _hide(x, w, y, t.cap, r)
+        seen, kept = frozen(y)[0], every
+    s = 0.0 if lse == -np.inf else (1.0 if lse < np.inf else np.inf)
+    if s == 1.0:
+        exp_row(seen, kept, dx[r], x.dtype.type(1), lse)
+    total, plain = _target(w, t, a, x.shape[1], r)
+    _row_gradient(seen, kept, dx[r], a, total, plain, t, s, lse, g, dlse)
+
+
+@jit(cache=False)
+def _pull_group(x, w, e, a, y, every, t, easy, start, count, lse, g, dlse, dx):
+    n, dtype = x.shape[1], x.dtype.type
+    for i in range(count):
+        r = start + i
+        if easy and lse[r] > -np.inf and lse[r] < np.inf:
+            index = t.hard[r]
+            held = np.float64(g[r]) * _hold(t, index)
+            short.multiply(e, i * n, dx, r * n, n, dtype(held + dlse[r]))
+            if x[r, index] > -np.inf:
+                dx[r, index] -= dtype(held)
+        else:
+            _pull_any(x, w, a, y, every, t, r, lse[r], g[r], dlse[r], dx)
+
+
+@jit(args=_types("each", "each", "each"))
 def pull_rows(x, w, hard, soft, weight, smoothing, square, cap, lse, g, dlse, dx):
     """Gradient from the logsumexp of the forward call and the cotangents of loss and logsumexp."""
     wide()
-    x, w, dx = bare(x), bare(w), bare(dx)
+    x, w, dx, lse = bare(x), bare(w), bare(dx), bare(lse)
     t = Terms(bare(hard), bare(soft), bare(weight), smoothing, square, cap)
-    one = x.dtype.type(1)
+    count, n = x.shape
+    step = 1 if n > SHORT else min(count, GROUP // n)
     hides = cap > 0.0 or w.shape[1] > 1
-    rows = np.empty((1 if hides else 0, x.shape[1]), x.dtype)
-    targets = np.empty(0 if _is_plain(w, t) else x.shape[1], x.dtype)
-    ones = np.ones(1, np.uint8)
-    y, every, a = bare(rows), frozen(ones), bare(targets)
-    for r in range(x.shape[0]):
-        seen, kept = x[r], w[r if w.shape[0] > 1 else 0]
-        if hides:
-            _hide(x, w, y, cap, r)
-            seen, kept = frozen(rows)[0], every
-        s = 0.0 if lse[r] == -np.inf else (1.0 if lse[r] < np.inf else np.inf)
-        if s == 1.0:
-            if seen.size > SHORT:
-                exp_row(seen, kept, dx[r], one, lse[r])
-            else:
-                short.shift(seen, 0, dx, r * seen.size, seen.size, one, lse[r])
-                exp_all(dx[r])
-        total, plain = _target(w, t, a, x.shape[1], r)
-        _row_gradient(seen, kept, dx[r], a, total, plain, t, s, lse[r], g[r], dlse[r])
+    easy = _is_easy(t, hides)
+    rows = np.empty((1 if hides else 0, n), x.dtype)
+    targets = np.empty(0 if _is_plain(w, t) else n, x.dtype)
+    scratch, ones = np.empty(0 if n > SHORT else step * n, x.dtype), np.ones(1, np.uint8)
+    y, every, a, e = bare(rows), frozen(ones), bare(targets), bare(scratch)
+    for start in range(0, count, step):
+        size = min(count - start, step)
+        if n > SHORT:
+            e = dx[start]
+        if easy and n > SHORT:
+            exp_row(x[start], every, e, x.dtype.type(1), lse[start])
+        elif easy:
+            _shift_rows(x, e, lse, start, size)
+            exp_all(e[: size * n])
+        _pull_group(x, w, e, a, y, every, t, easy, start, size, lse, g, dlse, dx)
     keep(rows)
     keep(targets)
+    keep(scratch)
     keep(ones)
 
 

@@ -36,13 +36,14 @@ _lanes: dict[Any, Any] = {}
 
 
 @jit(cache=False)
-def _divide(x, w, y, scale, s, r):
-    """From exponentials with the sum s to the weights of row r."""
-    n = x.shape[1]
-    if s < np.inf:
-        short.multiply(y, r * n, n, x.dtype.type(1.0 / s if s > 0.0 else 0.0))
-    else:
-        poison(x[r], w[r if w.shape[0] > 1 else 0], y[r], scale, x.dtype.type(0))
+def _inverse(s):
+    """1 / s; 0 for an empty row, whose exponentials are 0 too."""
+    return 1.0 / s if s > 0.0 else 0.0
+
+
+@jit(cache=False)
+def _poison_row(x, w, y, scale, r):
+    poison(x[r], w[r if w.shape[0] > 1 else 0], y[r], scale, x.dtype.type(0))
 
 
 @jit(cache=False, contract=False, reassoc=False)
@@ -68,8 +69,6 @@ def _log_weights(x, w, y, scale, m, s):
 
 def _types(*names: str) -> Any:
     def args(cell: Any) -> Any:
-        if not isinstance(cell, types.Float):
-            return None
         kinds = {
             "rows": const(cell, 2),
             "mask": const(types.uint8, 2),
@@ -90,12 +89,21 @@ def softmax_rows(x, w, y, scale):
     count, n = x.shape
     step = 1 if n > SHORT else min(count, GROUP // n)
     maxima, totals = np.empty(step, x.dtype), np.empty(step, np.float64)
-    m, s = bare(maxima), bare(totals)
+    scratch = np.empty(0 if n > SHORT else step * n, x.dtype)
+    m, s, e = bare(maxima), bare(totals), bare(scratch)
     for g in range(0, count, step):
         size = min(step, count - g)
-        sums(x, w, y[g : g + size].reshape(-1), m[:size], s[:size], scale, g)
+        if n > SHORT:
+            sums(x, w, y[g], m, s, scale, g)
+            short.multiply(y, g * n, y, g * n, n, x.dtype.type(_inverse(s[0])))
+        else:
+            sums(x, w, e[: size * n], m[:size], s[:size], scale, g)
+            for i in range(size):
+                short.multiply(e, i * n, y, (g + i) * n, n, x.dtype.type(_inverse(s[i])))
         for i in range(size):
-            _divide(x, w, y, scale, s[i], g + i)
+            if not s[i] < np.inf:  # rare, and a call here for every row would cost as much as the row
+                _poison_row(x, w, y, scale, g + i)
+    keep(scratch)
     keep(maxima)
     keep(totals)
 
@@ -123,7 +131,10 @@ def softmax_given(x, w, m, s, y, scale):
     for r in range(x.shape[0]):
         mask = w[r if w.shape[0] > 1 else 0]
         exp_row(x[r], mask, y[r], scale, m[r])
-        _divide(x, w, y, scale, s[r], r)
+        n = x.shape[1]
+        short.multiply(y, r * n, y, r * n, n, x.dtype.type(_inverse(s[r])))
+        if not s[r] < np.inf:
+            _poison_row(x, w, y, scale, r)
 
 
 @jit(args=_types("rows", "mask", "each", "sum", "out", "scale"))

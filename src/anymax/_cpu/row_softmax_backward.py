@@ -17,20 +17,14 @@ __all__ = ["log_softmax_backward", "logsumexp_backward", "softmax_backward"]
 
 
 def _pair(cell: Any) -> Any:
-    if not isinstance(cell, types.Float):
-        return None
     return const(cell, 2), const(cell, 2), types.float64[::1]
 
 
 def _pull(cell: Any) -> Any:
-    if not isinstance(cell, types.Float):
-        return None
     return const(cell, 2), const(cell, 2), types.float64[::1], cell[:, ::1], cell
 
 
 def _spread(cell: Any) -> Any:
-    if not isinstance(cell, types.Float):
-        return None
     each = const(cell, 1)
     return const(cell, 2), const(types.uint8, 2), each, each, cell[:, ::1], cell
 

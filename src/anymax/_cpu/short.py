@@ -146,18 +146,24 @@ def shift(
 
 
 @intrinsic
-def multiply(typingctx: Any, y: Any, start: Any, size: Any, factor: Any) -> Any:
-    """Multiply y in place."""
+def multiply(
+    typingctx: Any, x: Any, start: Any, y: Any, begin: Any, size: Any, factor: Any
+) -> Any:
+    """y = factor * x.
+
+    In place it is slow on short rows: the end of one row waits for the masked store of the last.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         v = _Vectors(context, builder, y)
-        data, size = v.cells(y, values[0], values[1]), values[2]
-        by = v.splat(values[3])
+        source, target = v.cells(x, values[0], values[1]), v.cells(y, values[2], values[3])
+        size, by = values[4], v.splat(values[5])
 
         def body(j: Any, mask: Any) -> None:
-            v.store(builder.fmul(v.load(data, j, mask), by), data, j, mask)
+            v.store(builder.fmul(v.load(source, j, mask), by), target, j, mask)
 
         v.sweep(size, body)
         return context.get_dummy_value()
 
-    return types.none(y, types.intp, types.intp, y.dtype), generate
+    index = types.intp
+    return types.none(x, index, y, index, index, y.dtype), generate
