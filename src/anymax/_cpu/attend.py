@@ -11,7 +11,8 @@ from .arrays import borrow
 from .attend_gradients import gradients
 from .attend_forward import CHUNK, STRIPS, forward_part, forward_scratch, pack_part
 from .attend_lanes import BYTES
-from .attend_plan import Call, address, aligned, offsets
+from .attend_memory import address, scratch
+from .attend_plan import Call, offsets
 from .attend_thin import SPLIT, THIN, merge_parts, state_width, thin_part, thin_scratch
 from .tile import ROWS, VECTORS
 
@@ -31,6 +32,7 @@ def forward(q: Any, k: Any, v: Any, *rest: Any, **options: Any) -> tuple[Any, An
     elif lse_view.size:
         pack_keys(call)
         run_strips(call)
+    call.arena.release()
     return narrow(out, q), lse
 
 
@@ -85,7 +87,7 @@ def pack_keys(call: Call) -> None:
     pack, need = pack_part.code(call.dtype), VECTORS * BYTES // call.dtype.itemsize * int(p["wide"])
 
     def task(part: int) -> None:
-        pack(aligned(need, call.dtype), call.plan, k_at, v_at, part)
+        pack(scratch(need, call.dtype), call.plan, k_at, v_at, part)
 
     pool.run(task, (k_at.size + v_at.size) * chunks)
 
@@ -96,7 +98,7 @@ def run_strips(call: Call) -> None:
     work, need = forward_part.code(call.dtype), forward_scratch(p)
 
     def task(part: int) -> None:
-        work(aligned(need, call.dtype), call.plan, call.heads, part)
+        work(scratch(need, call.dtype), call.plan, call.heads, part)
 
     pool.run(task, call.heads.size * groups)
 
@@ -105,11 +107,11 @@ def run_thin(call: Call) -> None:
     p = call.plan[0]
     splits, groups = max(1, -(-int(p["keys"]) // SPLIT)), call.heads.size // int(p["group"])
     k_at, v_at = starts(call)
-    states = aligned(call.heads.size * int(p["length"]) * splits * state_width(p), call.dtype)
+    states = call.arena.take(call.heads.size * int(p["length"]) * splits * state_width(p), call.dtype)
     work, merge, need = thin_part.code(call.dtype), merge_parts.code(call.dtype), thin_scratch(p)
 
     def task(part: int) -> None:
-        work(aligned(need, call.dtype), call.plan, call.heads, k_at, v_at, states, part)
+        work(scratch(need, call.dtype), call.plan, call.heads, k_at, v_at, states, part)
 
     pool.run(task, groups * splits)
     for group in range(groups):
@@ -124,6 +126,7 @@ def backward(
     call = describe(operands, options)
     known = [None if x is None else widen(x).astype(call.dtype, copy=False) for x in (*outputs, *cotangents)]
     found = gradients(call, starts(call), *known, needs)
+    call.arena.release()
     return tuple(None if g is None else hand_back(g, x) for g, x in zip(found, operands, strict=True))
 
 

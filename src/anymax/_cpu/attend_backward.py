@@ -290,6 +290,10 @@ def backward_part(scratch: Any, plan: Any, heads: Any, part: Any) -> None:
     dk = scratch.ctypes.data
     dv = dk + (KEYS + ROWS) * p.wide * s
     tiles = dv + (KEYS + ROWS) * p.wide_v * s
+    if p.dq:
+        mine = p.group * (-(-p.length // ROWS) * ROWS) * p.wide
+        first = chunk * (heads.size // p.group) + group
+        fill(p.dq_parts + first * mine * s, mine, cast(0, like))
     for b in range(p.per_chunk):
         block = (chunk * p.per_chunk + b) * KEYS
         if block >= p.keys:

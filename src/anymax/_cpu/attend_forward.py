@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
-from .attend_lanes import cast, peek, poke, size, width
+from .attend_lanes import cast, exp2, fma, load, peek, poke, size, store, width
 from .attend_pack import LEFT, copy_row, pack_rows, turn_columns, turn_strip
 from .attend_plan import BLOCK, HEAD, LINE, PLAN
 from .attend_rows import fill, finish_scores, meets_bad_key, reach, softmax_row
@@ -43,10 +43,25 @@ def part_types(T: Any) -> tuple[Any, ...]:
 
 def forward_scratch(plan: Any) -> int:
     """Elements of scratch memory that one part needs."""
-    rows, wide = STRIPS * ROWS, int(plan["wide"])
-    return (
-        ROWS * LINE + (STRIPS + 1) * LEFT * wide + rows * (int(plan["wide_v"]) + 4) + LINE + 3 * ROWS + 64
-    )
+    per_strip = LEFT * (int(plan["wide"]) + 2) + ROWS * (int(plan["wide_v"]) + 2)
+    return ROWS * LINE + STRIPS * per_strip + LEFT * (int(plan["wide"]) + 3) + LINE + 64
+
+
+class Room(NamedTuple):
+    """Addresses in the scratch memory of a part."""
+
+    scores: int  # (ROWS, LINE): scores of one strip against one block, then its weights
+    queries: int  # (STRIPS, wide, LEFT): packed strips
+    rows: int  # (LEFT, wide): one of them before it is turned
+    sums: int  # (STRIPS, ROWS, wide_v): weighted values so far
+    tops: int  # (STRIPS, LEFT): highest logit so far
+    totals: int  # (STRIPS, LEFT): sum of weights so far
+    factors: int  # (LEFT,)
+    added: int  # (LEFT,)
+    ones: int  # (LEFT,)
+    spare: int  # (LINE,): for rows of masks and biases that are not side by side
+    hits: int  # (STRIPS, ROWS) bytes: whether a row attends a bad key
+    bad_queries: int  # (STRIPS, ROWS) bytes
 
 
 def _pack_types(T: Any) -> tuple[Any, ...]:
@@ -173,24 +188,27 @@ def online_row(p: Any, x: Any, count: Any, state: Any, like: Any) -> Any:
 
 @_piece
 def _weigh(
-    p: Any, h: Any, scores: Any, i: Any, rows: Any, first: Any, count: Any, state: Any, factors: Any,
-    hits: Any, spare: Any, bad: Any, like: Any,
+    p: Any, h: Any, room: Any, t: Any, i: Any, rows: Any, first: Any, count: Any, bad: Any, like: Any
 ) -> None:  # fmt: skip
-    """Scores of a strip become weights; running maximum and sum are in `state` (top, sum per row)."""
-    s = size(like)
+    """Scores of strip `t` become weights; its running maxima and sums move on, and `factors` bring
+    what was summed before onto the new maxima."""
+    s, w, power = size(like), width(like), cast(p.power, like)
+    tops, totals = room.tops + t * LEFT * s, room.totals + t * LEFT * s
     for r in range(rows):
-        x = scores + r * LINE * s
-        finish_scores(p, h, x, i + r, first, count, spare, 0, like)
-        if bad and meets_bad_key(
-            p.k_flags + h.k * p.wide_keys + first,
-            p.v_flags + h.v * p.wide_keys + first,
-            x,
-            count,
-            like,
-        ):
-            poke(hits + r, np.uint8(1))
-        factor = online_row(p, x, count, state + 2 * r * s, like)
-        poke(factors + r * s, factor)
+        x = room.scores + r * LINE * s
+        finish_scores(p, h, x, i + r, first, count, room.spare, 0, like)
+        k_flags, v_flags = p.k_flags + h.k * p.wide_keys, p.v_flags + h.v * p.wide_keys
+        if bad and meets_bad_key(k_flags + first, v_flags + first, x, count, like):
+            poke(room.hits + t * ROWS + r, np.uint8(1))
+        old = peek(tops + r * s, like)
+        top, base, added = softmax_row(x, count, p.power, old, like)
+        poke(tops + r * s, top)
+        poke(room.factors + r * s, old * power - base)
+        poke(room.added + r * s, added)
+    for r in range(0, LEFT * s, w * s):  # one exponential for the whole strip
+        factor = exp2(load(room.factors + r, like))
+        store(room.factors + r, factor)
+        store(totals + r, fma(load(totals + r, like), factor, load(room.added + r, like)))
 
 
 @_piece
@@ -206,8 +224,10 @@ def close_row(p: Any, h: Any, i: Any, top: Any, added: Any, hit: Any, bad: Any, 
     high = max(base, h.sink)
     if high == -math.inf and added == 0:
         return cast(0, like), cast(-math.inf, like)
-    ours = math.exp(base - high) if base > -math.inf else 0.0
-    rest = math.exp(h.sink - high) if h.sink > -math.inf else 0.0
+    if base == high:
+        ours, rest = 1.0, math.exp(h.sink - high) if h.sink > -math.inf else 0.0
+    else:
+        ours, rest = math.exp(base - high) if base > -math.inf else 0.0, 1.0
     weight = added * ours + rest
     return cast(ours / weight, like), cast(high + math.log(weight), like)
 
@@ -224,68 +244,92 @@ def write_row(p: Any, head: Any, i: Any, sums: Any, factor: Any, lse: Any, like:
     poke(p.lse + (head * p.length + i) * s, lse)
 
 
-@jit(args=part_types, reassoc=False)
-def forward_part(scratch: Any, plan: Any, heads: Any, part: Any) -> None:
-    """Output and logsumexp of STRIPS strips of one head."""
-    p, like = plan[0], scratch[0]
-    s, tile = size(like), VECTORS * width(like)
-    groups = -(-p.length // (STRIPS * ROWS))
-    head, group = part // groups, groups - 1 - part % groups  # under causality: longest first
-    h, begin = heads[head], group * STRIPS * ROWS
-    strips = -(-min(STRIPS * ROWS, p.length - begin) // ROWS)
+@_piece
+def _places(p: Any, scratch: Any, like: Any) -> Any:
+    """Where things lie in the scratch memory of a part."""
+    s = size(like)
     scores = scratch.ctypes.data
     queries = scores + ROWS * LINE * s
-    rows_of_q = queries + STRIPS * LEFT * p.wide * s
-    sums = rows_of_q + LEFT * p.wide * s
-    state = sums + STRIPS * ROWS * p.wide_v * s
-    factors = state + 2 * STRIPS * ROWS * s
-    ones = factors + ROWS * s
-    spare = ones + ROWS * s
+    rows = queries + STRIPS * LEFT * p.wide * s
+    sums = rows + LEFT * p.wide * s
+    tops = sums + STRIPS * ROWS * p.wide_v * s
+    totals = tops + STRIPS * LEFT * s
+    factors = totals + STRIPS * LEFT * s
+    added, ones = factors + LEFT * s, factors + 2 * LEFT * s
+    spare = ones + LEFT * s
     hits = spare + LINE * s
     bad_queries = hits + STRIPS * ROWS
-    fill(sums, STRIPS * ROWS * p.wide_v, cast(0, like))
-    fill(factors, ROWS, cast(0, like))
-    fill(ones, ROWS, cast(1, like))
-    fill(hits, STRIPS * ROWS, _BYTE)
+    return Room(
+        scores, queries, rows, sums, tops, totals, factors, added, ones, spare, hits, bad_queries
+    )  # fmt: skip
+
+
+@_piece
+def _begin(p: Any, h: Any, room: Any, begin: Any, strips: Any, like: Any) -> Any:
+    """Pack the queries, clear the sums; gives the range of keys that the part sees."""
+    s = size(like)
+    fill(room.sums, STRIPS * ROWS * p.wide_v, cast(0, like))
+    fill(room.tops, STRIPS * LEFT, cast(-math.inf, like))
+    fill(room.totals, STRIPS * LEFT, cast(0, like))
+    fill(room.factors, 2 * LEFT, cast(0, like))
+    fill(room.ones, LEFT, cast(1, like))
+    fill(room.hits, STRIPS * ROWS, _BYTE)
     low, high = p.keys, 0
     for t in range(strips):
         i = begin + t * ROWS
         rows = min(ROWS, p.length - i)
         pack_rows(
-            h.q + i * p.q_row, p.q_row, p.q_col, 0, ROWS, rows, p.dim, p.wide, p.scale, rows_of_q,
-            bad_queries + t * ROWS, like,
+            h.q + i * p.q_row, p.q_row, p.q_col, 0, ROWS, rows, p.dim, p.wide, p.scale, room.rows,
+            room.bad_queries + t * ROWS, like,
         )  # fmt: skip
-        turn_strip(rows_of_q, p.wide, queries + t * LEFT * p.wide * s, like)
-        for r in range(ROWS):
-            poke(state + 2 * (t * ROWS + r) * s, cast(-math.inf, like))
-            poke(state + (2 * (t * ROWS + r) + 1) * s, cast(0, like))
+        turn_strip(room.rows, p.wide, room.queries + t * LEFT * p.wide * s, like)
         start, end = strip_reach(p, h, i, rows)
         low, high = min(low, start), max(high, end)
+    return low, high
+
+
+@_piece
+def _strip_block(
+    p: Any, h: Any, room: Any, t: Any, i: Any, block: Any, bad: Any, like: Any
+) -> None:  # fmt: skip
+    """One strip against one block of keys, or the part of it that the strip sees."""
+    s, tile = size(like), VECTORS * width(like)
+    rows = min(ROWS, p.length - i)
+    start, end = strip_reach(p, h, i, rows)
+    first, last = max(block, start // tile * tile), min(block + BLOCK, end)
+    if first >= last:
+        return
+    count = -(-(last - first) // tile) * tile
+    score_tiles(
+        room.queries + t * LEFT * p.wide * s, p.kt + h.k * p.wide_keys * p.wide * s, p.dim, p.wide,
+        first, count, room.scores, like,
+    )  # fmt: skip
+    _weigh(p, h, room, t, i, rows, first, count, bad, like)
+    _mix_values(
+        p, room.scores, p.v + (h.v * p.wide_keys + first) * p.wide_v * s,
+        room.sums + t * ROWS * p.wide_v * s, room.factors, room.ones, last - first, like,
+    )  # fmt: skip
+
+
+@jit(args=part_types, reassoc=False)
+def forward_part(scratch: Any, plan: Any, heads: Any, part: Any) -> None:
+    """Output and logsumexp of STRIPS strips of one head."""
+    p, like = plan[0], scratch[0]
+    s, groups = size(like), -(-p.length // (STRIPS * ROWS))
+    head, group = part // groups, groups - 1 - part % groups  # under causality: longest first
+    h, begin = heads[head], group * STRIPS * ROWS
+    length = min(STRIPS * ROWS, p.length - begin)
+    strips = -(-length // ROWS)
+    room = _places(p, scratch, like)
+    low, high = _begin(p, h, room, begin, strips, like)
     bad = any_bad(p, h)
-    keys, values = p.kt + h.k * p.wide_keys * p.wide * s, p.v + h.v * p.wide_keys * p.wide_v * s
     for block in range(low // BLOCK * BLOCK, high, BLOCK):
         for t in range(strips):
-            i = begin + t * ROWS
-            rows = min(ROWS, p.length - i)
-            start, end = strip_reach(p, h, i, rows)
-            first, last = max(block, start // tile * tile), min(block + BLOCK, end)
-            if first >= last:
-                continue
-            count = -(-(last - first) // tile) * tile
-            score_tiles(
-                queries + t * LEFT * p.wide * s, keys, p.dim, p.wide, first, count, scores, like
-            )  # fmt: skip
-            _weigh(
-                p, h, scores, i, rows, first, count, state + 2 * t * ROWS * s, factors, hits + t * ROWS,
-                spare, bad, like,
-            )  # fmt: skip
-            _mix_values(
-                p, scores, values + first * p.wide_v * s, sums + t * ROWS * p.wide_v * s, factors, ones,
-                last - first, like,
-            )  # fmt: skip
-    for r in range(min(STRIPS * ROWS, p.length - begin)):
+            _strip_block(p, h, room, t, begin + t * ROWS, block, bad, like)
+    for r in range(length):
+        at = (r // ROWS * LEFT + r % ROWS) * s
         factor, lse = close_row(
-            p, h, begin + r, peek(state + 2 * r * s, like), peek(state + (2 * r + 1) * s, like),
-            peek(hits + r, _BYTE), peek(bad_queries + r, _BYTE), like,
+            p, h, begin + r, peek(room.tops + at, like), peek(room.totals + at, like),
+            peek(room.hits + r, _BYTE), peek(room.bad_queries + r, _BYTE), like,
         )  # fmt: skip
-        write_row(p, head, begin + r, sums + r * p.wide_v * s, factor, lse, like)
+        write_row(p, head, begin + r, room.sums + r * p.wide_v * s, factor, lse, like)

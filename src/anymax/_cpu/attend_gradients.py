@@ -17,8 +17,9 @@ from .attend_backward import (
     pack_queries_part,
 )
 from .attend_lanes import BYTES
+from .attend_memory import address, scratch
 from .attend_pack import LEFT
-from .attend_plan import Call, address, aligned, ceil_to, offsets, reduce_to
+from .attend_plan import Call, ceil_to, offsets, reduce_to
 from .tile import ROWS, VECTORS
 
 __all__ = ["gradients"]
@@ -81,9 +82,8 @@ def _plan_chunks(call: Call) -> None:
     p["chunks"] = max(1, -(-blocks // max(int(p["per_chunk"]), 1)))
     padded = ceil_to(int(p["length"]), ROWS)
     if p["dq"]:
-        parts = np.zeros(int(p["chunks"]) * call.heads.size * padded * int(p["wide"]), call.dtype)
-        call.kept.append(parts)
-        p["dq_parts"] = address(parts)
+        size = int(p["chunks"]) * call.heads.size * padded * int(p["wide"])
+        call.room(size, call.dtype, "dq_parts")
 
 
 def _pack(call: Call, starts: list[Array]) -> None:
@@ -107,13 +107,13 @@ def _pack(call: Call, starts: list[Array]) -> None:
     call.room(rows, np.uint8, "dead")
     call.room(k_at.size * wide_keys, np.uint8, "k_flags")
     call.room(v_at.size * wide_keys, np.uint8, "v_flags")
-    witness, keys, queries = aligned(1, call.dtype), k_at.size + v_at.size, call.heads.size
+    witness, keys, queries = np.empty(1, call.dtype), k_at.size + v_at.size, call.heads.size
     need = VECTORS * BYTES // call.dtype.itemsize * int(p["wide_v"])
     pack, pack_queries = pack_keys_part.code(call.dtype), pack_queries_part.code(call.dtype)
 
     def task(part: int) -> None:
         if part < keys:
-            pack(aligned(need, call.dtype), call.plan, k_at, v_at, part)
+            pack(scratch(need, call.dtype), call.plan, k_at, v_at, part)
         else:
             pack_queries(witness, call.plan, call.heads, part - keys)
 
@@ -155,11 +155,11 @@ def _sweep(call: Call) -> None:
         def task(part: int, members: Array = members) -> None:
             chunk, member = divmod(part, members.size)  # under causality the first keys take longest
             one = int(members[member]) * chunks + chunk
-            work(aligned(need, call.dtype), call.plan, call.heads, one)
+            work(scratch(need, call.dtype), call.plan, call.heads, one)
 
         pool.run(task, members.size * chunks)
     if p["dq"]:
-        gather, witness = gather_part.code(call.dtype), aligned(1, call.dtype)
+        gather, witness = gather_part.code(call.dtype), np.empty(1, call.dtype)
         pool.run(lambda head: gather(witness, call.plan, call.heads, head), call.heads.size)
 
 

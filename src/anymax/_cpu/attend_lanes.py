@@ -260,18 +260,15 @@ def keep(typing: Any, address: Any, value: Any) -> Any:
 
 @intrinsic
 def power_bits(typing: Any, shifted: Any) -> Any:
-    """2^n, where `shifted` is n + 1.5 * 2^(mantissa bits): n sits in the low bits, so a shift makes
-    it the exponent. 0 for the lowest n, and something finite where n is NaN."""
-    bits, bias = (23, 127) if shifted.scalar == types.float32 else (52, 1023)
+    """2^n, where `shifted` is n + 1.5 * 2^bits + bias: its low bits, moved up, are the exponent.
+    0 for the lowest n."""
+    bits = 23 if shifted.scalar == types.float32 else 52
 
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         kind = _ints(shifted)
 
-        def constant(x: int) -> Any:
-            return ir.Constant(kind, [x] * shifted.width)
-
         raw = builder.bitcast(args[0], kind)
-        moved = builder.shl(builder.add(raw, constant(bias)), constant(bits))
+        moved = builder.shl(raw, ir.Constant(kind, [bits] * shifted.width))
         return builder.bitcast(moved, vector(shifted))
 
     return shifted(shifted), code
@@ -377,8 +374,10 @@ def _series(typing: Any, f: Any) -> Any:
 
 @intrinsic
 def _bounds(typing: Any, like: Any) -> Any:
-    """The exponent at which powers become 0, and the number that rounds to integers when added."""
-    low, magic = (-127.0, 1.5 * 2**23) if like.scalar == types.float32 else (-1023.0, 1.5 * 2**52)
+    """The exponent at which powers become 0, and the number that rounds to integers when added and
+    leaves the exponent field of the power in the low bits."""
+    single = like.scalar == types.float32
+    low, magic = (-127.0, 1.5 * 2**23 + 127) if single else (-1023.0, 1.5 * 2**52 + 1023)
 
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         kind = vector(like)

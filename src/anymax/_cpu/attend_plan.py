@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from .attend_lanes import BYTES
+from .attend_memory import Arena, address
 from .tile import ROWS, VECTORS
 
-__all__ = ["BLOCK", "HEAD", "LINE", "PLAN", "Call", "address", "aligned", "ceil_to", "reduce_to"]
+__all__ = ["BLOCK", "HEAD", "LINE", "PLAN", "Call", "ceil_to", "offsets", "reduce_to"]
 
 BLOCK = 512  # keys per pass: the scores of one strip stay in L1, and online rescaling is rare
 LINE = BLOCK + 16  # row stride of scores: keeps columns off one cache set
@@ -53,20 +54,6 @@ HEAD = np.dtype(
 def ceil_to(count: int, step: int) -> int:
     """The first multiple of `step` that is not below `count`."""
     return -(-count // step) * step
-
-
-def address(array: np.ndarray[Any, Any]) -> int:
-    """Where the first element lies; cheaper than .ctypes.data."""
-    return int(array.__array_interface__["data"][0])
-
-
-def aligned(count: int, dtype: Any) -> np.ndarray[Any, Any]:
-    """Uninitialised memory that begins at a cache line: vectors that straddle lines load at half
-    speed."""
-    itemsize = np.dtype(dtype).itemsize
-    raw = np.empty(count + 64 // itemsize, dtype)
-    skip = -address(raw) % 64 // itemsize
-    return raw[skip : skip + count]
 
 
 def reduce_to(full: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
@@ -118,6 +105,7 @@ class Call:
     kept: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.arena = Arena()
         self.batch = np.broadcast_shapes(*(x.shape[:-3] for x in (self.q, self.k, self.v)))
         self.rows = (*self.batch, self.q.shape[-3])  # batch and query heads
         self.plan = np.zeros(1, PLAN)
@@ -177,12 +165,10 @@ class Call:
         grid["sink"] = -math.inf if self.sink is None else self.sink
         grid["slope"] = 0.0 if self.slopes is None else self.slopes
 
-    def room(self, count: int, dtype: Any, *names: str) -> np.ndarray[Any, Any]:
+    def room(self, count: int, dtype: Any, name: str) -> np.ndarray[Any, Any]:
         """Memory that lives as long as the call, with its address noted in the plan."""
-        array = aligned(max(count, 1), dtype)
-        self.kept.append(array)
-        for name in names:
-            self.plan[0][name] = address(array)
+        array = self.arena.take(count, dtype)
+        self.plan[0][name] = address(array)
         return array
 
     @property

@@ -153,8 +153,7 @@ def softmax_row(x: Any, count: Any, power: Any, top: Any, like: Any) -> Any:
 def meets_bad_key(k_flags: Any, v_flags: Any, x: Any, count: Any, like: Any) -> Any:
     """Whether an unmasked logit belongs to a key whose row of k or v is not finite."""
     for j in range(count):
-        if (peek(k_flags + j, _BYTE) or peek(v_flags + j, _BYTE)) and peek(
-            x + j * size(like), like
-        ) != -math.inf:
+        bad = peek(k_flags + j, _BYTE) or peek(v_flags + j, _BYTE)
+        if bad and peek(x + j * size(like), like) != -math.inf:
             return True
     return False
