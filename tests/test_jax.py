@@ -45,8 +45,9 @@ def gradient_by_tape(name):
         "log_softmax": lambda x: am.log_softmax(x, axis=0),
         "cross_entropy soft": lambda x: am.cross_entropy(x, SOFT),
     }[name]
-    out, pull = am.vjp(numpy_call, X.astype(float))
-    return pull(np.cos(out))[0]
+    with am.use_backend("reference"):
+        out, pull = am.vjp(numpy_call, X.astype(float))
+        return pull(np.cos(out))[0]
 
 
 # -- without float64 ---------------------------------------------------------------------------
