@@ -16,6 +16,7 @@ from typing import Any
 
 SHAPES = ((4, 8), (4096, 1024), (512, 32_000), (8192, 4096), (1024, 131_072))
 ROUNDS = 15
+COLUMNS = ("device", "case", "rows", "cols", "dtype", "who", "host_us", "device_us", "gb_per_s")
 
 
 def main() -> int:
@@ -36,9 +37,10 @@ def main() -> int:
     ]
     with open(arguments.csv, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow("device case rows cols dtype who host_us device_us gb_per_s".split())
+        writer.writerow(COLUMNS)
         writer.writerows([device, *row] for row in rows)
-    print(open(arguments.csv).read())
+    for row in rows:
+        print(*row, sep="\t")
     return 0
 
 
@@ -53,7 +55,7 @@ def measure(shape: tuple[int, int], dtype: str) -> list[list[Any]]:
     g, p = torch.randn_like(x), torch.softmax(x, 1)
     y = torch.empty_like(x)
     target = torch.randint(0, shape[1], shape[:1], device="cuda")
-    leaf = x.clone().requires_grad_()
+    leaf, operands = x.clone().requires_grad_(), (x, target, None, None, None)
     softmax_options = {"axis": (1,), "scale": 1.0}
 
     def loss_and_gradient() -> None:
@@ -73,7 +75,7 @@ def measure(shape: tuple[int, int], dtype: str) -> list[list[Any]]:
             "torch": lambda: torch.ops.aten._softmax_backward_data(g, p, 1, x.dtype),
         }),
         "cross entropy and gradient": (2, {
-            "anymax": lambda: row_cross_entropy.forward_backward((x, target, None, None, None), 1.0),
+            "anymax": lambda: row_cross_entropy.forward_backward(operands, 1.0),
             "torch": loss_and_gradient,
         }),
     }  # fmt: skip

@@ -7,6 +7,8 @@ device's own rounding are not.
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -136,7 +138,9 @@ def test_masks_broadcast_through_strides(kind):
     x = np.random.default_rng(4).standard_normal((2, 3, 4, 5, 9)).astype("float32")
     rng = np.random.default_rng(5)
     for shape in ((9,), (5, 1), (4, 1, 9), (2, 1, 1, 1, 9), (2, 1, 4, 1, 9), (2, 1, 4, 5, 1), ()):
-        check_rows(kind, x, rng.random(shape) < 0.7, (4,), 1.0, CHECKED, dtype="float32")
+        check_rows(
+            kind, x, np.asarray(rng.random(shape) < 0.7), (4,), 1.0, CHECKED, dtype="float32"
+        )
     turned = np.asfortranarray(rng.random((2, 3, 4, 5, 9)) < 0.7)
     check_rows(kind, x, turned, (1, 3), 1.0, CHECKED, dtype="float32")
 
@@ -303,6 +307,25 @@ def test_cross_entropy_layouts():
     np.testing.assert_allclose(dx.reshape(12, 12), expected[2], rtol=1e-5, atol=1e-7)
 
 
+def test_cross_entropy_degenerate_shapes():
+    """No rows, no classes, no batch axes."""
+    for batch, classes in (((0,), 5), ((3,), 0), ((), 4), ((2, 0), 3)):
+        x = np.zeros((*batch, classes), "float32")
+        target = np.zeros(batch, "int64")
+        loss, lse, dx = _launched(
+            (x, target, None, None, None), {}, CHECKED, (np.ones(batch), None)
+        )
+        np.testing.assert_allclose(loss, np.full(batch, np.log(max(classes, 1))), rtol=1e-6)
+        np.testing.assert_allclose(lse, np.full(batch, np.log(classes) if classes else -np.inf))
+        assert dx.shape == x.shape
+
+
+def test_class_out_of_range_is_nan_and_reads_nothing():
+    x = np.zeros((2, 33), "float32")
+    loss, _ = row_cross_entropy.forward(x, np.array([33, -1]), None, None, None, launcher=CHECKED)
+    assert np.isnan(loss).all()
+
+
 def test_cross_entropy_has_no_other_gradients():
     x, target, weight, _ = cross_entropy_case(31, "float32", probabilities=False)
     with pytest.raises(NotImplementedError, match="logits only"):
@@ -342,9 +365,27 @@ class HostDriver:
         assert not errors
 
 
+def test_arrays_off_the_device_are_refused():
+    with pytest.raises(TypeError, match="on a CUDA device"):
+        row_softmax.softmax(np.ones((2, 3)), None, axis=(1,), scale=1.0)
+
+
+def test_import_and_reason_need_no_device():
+    """Importing kernels imports no array library, and what they lack is said in a sentence."""
+    code = (
+        "import sys\n"
+        "from anymax._cuda import launch, row_cross_entropy, row_softmax\n"
+        "heavy = {'cupy', 'torch', 'jax', 'numba'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "reason = launch.why_not()\n"
+        "assert reason is None or reason[0].isupper() and len(reason) > 10, reason\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_device_launcher_packs_and_caches(monkeypatch):
     """Only the driver is replaced: compiling, loading once, packing and launching are real."""
-    monkeypatch.setattr(launch, "_on_device", lambda number: _Nothing())
+    monkeypatch.setattr(launch, "_OnDevice", lambda number: _Nothing())
     monkeypatch.setattr(launch, "device_of", lambda x: 0)
     monkeypatch.setattr(launch, "stream_of", lambda x: 42)
     monkeypatch.setattr(launch, "compute_capability", lambda device: 90)

@@ -6,6 +6,7 @@ launch code, and the same kernels, on the CPU.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +27,12 @@ def namespace(x: Array) -> Any:
 
 def dtype_name(x: Array) -> str:
     """Return ``"float32"`` and the like, the same word for every library."""
-    return str(x.dtype).removeprefix("torch.")
+    return _name(x.dtype)
+
+
+@functools.cache
+def _name(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def address(x: Array) -> int:
@@ -39,8 +45,9 @@ def address(x: Array) -> int:
 def strides(x: Array) -> tuple[int, ...]:
     """Distance between neighbours along each axis, in elements."""
     if is_torch(x):
-        return tuple(x.stride())
-    return tuple(step // x.dtype.itemsize for step in x.strides)
+        return x.stride()
+    item = x.dtype.itemsize
+    return tuple([step // item for step in x.strides])
 
 
 def empty(shape: Sequence[int], dtype: str, like: Array) -> Array:

@@ -7,11 +7,10 @@ allocated or loaded, so launches may be captured into a CUDA graph.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from . import arrays, nvrtc
@@ -22,6 +21,7 @@ from .spec import KernelSpec
 _MAX_SHARED_ATTRIBUTE, _SHARED_WITHOUT_ASKING = 8, 48 * 1024
 
 Dims = Sequence[int]
+_NUMBERS = (int, float, bool, type(None))
 
 
 class Launcher(Protocol):
@@ -47,7 +47,7 @@ def address_of(value: Any) -> int | float:
     """Turn an argument into what is packed: arrays into addresses, None into a null pointer."""
     if value is None:
         return 0
-    return value if isinstance(value, (int, float)) else arrays.address(value)
+    return value if type(value) in _NUMBERS else arrays.address(value)
 
 
 def three(dims: Dims) -> tuple[int, int, int]:
@@ -81,9 +81,9 @@ class CupyLauncher:
         stream: Any = None,
     ) -> None:
         """See `Launcher.launch`; `stream` is a handle (an integer)."""
-        lead = next(arg for arg in args if arg is not None and not isinstance(arg, (int, float)))
+        lead = next(arg for arg in args if type(arg) not in _NUMBERS)
         device = device_of(lead)
-        with _on_device(device):
+        with _OnDevice(device):
             function = self._function(spec, device)
             self._allow_shared(function, smem)
             packed = spec.pack([address_of(arg) for arg in args])
@@ -123,10 +123,10 @@ class CupyLauncher:
 
 def device_of(x: Any) -> int:
     """Number of the device that `x` lives on."""
-    if arrays.is_torch(x):
-        index = x.device.index
-        return sys.modules["torch"].cuda.current_device() if index is None else int(index)
-    return int(x.device.id)
+    index = x.device.index if arrays.is_torch(x) else getattr(x.device, "id", None)
+    if index is None:
+        raise TypeError(f"CUDA kernels take arrays on a CUDA device, got {type(x)} on {x.device}")
+    return int(index)
 
 
 def stream_of(x: Any) -> int:
@@ -136,17 +136,23 @@ def stream_of(x: Any) -> int:
     return int(sys.modules["cupy"].cuda.get_current_stream().ptr)
 
 
-@contextlib.contextmanager
-def _on_device(number: int) -> Iterator[None]:
-    import cupy
+class _OnDevice:
+    """Make a device current, which also gives this thread the context that driver calls need."""
 
-    if cupy.cuda.runtime.getDevice() == number:
-        # Makes sure that this thread has the device's context, which a raw driver call needs.
-        cupy.cuda.Device(number).use()
-        yield
-    else:
-        with cupy.cuda.Device(number):
-            yield
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __enter__(self) -> None:
+        from cupy.cuda import runtime
+
+        self.previous = runtime.getDevice()
+        runtime.setDevice(self.number)
+
+    def __exit__(self, *error: object) -> None:
+        if self.previous != self.number:
+            from cupy.cuda import runtime
+
+            runtime.setDevice(self.previous)
 
 
 @functools.cache

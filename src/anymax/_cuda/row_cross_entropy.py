@@ -125,12 +125,11 @@ def _run(
 ) -> None:
     """Launch the one kernel; what it does follows from which outputs it is given."""
     target, where, weight, row_scale = others
-    dtype, rows = arrays.dtype_name(x), as_rows(x, (x.ndim - 1,))
+    axes, dtype = (x.ndim - 1,), arrays.dtype_name(x)
+    source, rows = as_rows(x, axes)
     if rows.rows == 0:
         return
-    packs = packs_fit(
-        dtype, rows.cols, (rows.array, rows.stride), *([] if dx is None else [(dx, rows.cols)])
-    )
+    packs = dx is None or packs_fit(dtype, (source, rows.stride), (dx, rows.cols))
     spec = KERNEL.spec(dtype, warp=rows.cols <= LONGEST_WARP_ROW, packs=packs)
     numbers = (
         cotangent,
@@ -139,9 +138,9 @@ def _run(
         options.get("softcap") or 0.0,
     )
     args = (
-        rows.array, rows.stride, *mask_arguments(where, x.shape, (x.ndim - 1,)),
+        source, rows.stride, *mask_arguments(where, x.shape, axes),
         *_targets(target, x), *_wide(x, weight, row_scale, *saved), *outputs, dx,
-        rows.rows, rows.cols, *map(float, numbers),
+        rows.rows, rows.cols, *numbers,
     )  # fmt: skip
     (launcher or default()).launch(spec, grid(spec, rows.rows), (spec.block,), 0, args)
 

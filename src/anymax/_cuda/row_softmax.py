@@ -16,12 +16,11 @@ from .launch import Launcher, default
 from .rows import (
     LONGEST_WARP_ROW,
     MASK_SIGNATURE,
+    Geometry,
     RowKernels,
     as_rows,
     grid,
-    inverse,
     mask_arguments,
-    order,
     packs_fit,
 )
 from .source import FOLDER
@@ -72,21 +71,20 @@ def forward(
     launcher : Launcher, optional
         Default: the launcher for real devices.
     """
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
-    dtype, rows = arrays.dtype_name(x), as_rows(x, axes)
-    out = arrays.empty(rows.batch + (() if kind == "logsumexp" else rows.last), dtype, x)
+    axes, dtype = _axes(axis), arrays.dtype_name(x)
+    source, rows = as_rows(x, axes)
+    out = arrays.empty(rows.batch if kind == "logsumexp" else rows.batch + rows.last, dtype, x)
     if rows.rows:
-        packs = packs_fit(dtype, rows.cols, (rows.array, rows.stride), (out, rows.cols))
-        packs = packs or kind == "logsumexp"
+        packs = kind == "logsumexp" or packs_fit(dtype, (source, rows.stride), (out, rows.cols))
         spec = FORWARD.spec(dtype, warp=rows.cols <= LONGEST_WARP_ROW, packs=packs)
-        mask = mask_arguments(where, x.shape, axes)
         args = (
-            rows.array, rows.stride, *mask, out, rows.rows, rows.cols, float(scale), _FORMS[kind],
+            source, rows.stride, *mask_arguments(where, x.shape, axes), out, rows.rows, rows.cols,
+            scale, _FORMS[kind],
         )  # fmt: skip
         (launcher or default()).launch(spec, grid(spec, rows.rows), (spec.block,), 0, args)
-    if kind == "logsumexp" or not x.ndim:
+    if kind == "logsumexp" or rows.undo is None:
         return out
-    return arrays.permute(out, inverse(order(x.ndim, axes)))
+    return arrays.permute(out, rows.undo)
 
 
 def backward(
@@ -105,42 +103,49 @@ def backward(
     (x, where), (cotangent,) = operands, cotangents
     if not needs[0] or cotangent is None:
         return None, None
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
     if kind == "logsumexp":
-        spec, rows, out, args = _logsumexp_backward(x, where, cotangent, axes)
-        args = (*args, float(scale))
+        spec, rows, out, args = _logsumexp_backward(x, where, cotangent, _axes(axis))
+        args = (*args, scale)
     else:
-        spec, rows, out, args = _softmax_backward(outputs[0], cotangent, axes)
-        args = (*args, float(scale), _FORMS[kind])
+        spec, rows, out, args = _softmax_backward(outputs[0], cotangent, _axes(axis))
+        args = (*args, scale, _FORMS[kind])
     if rows.rows and rows.cols:
         (launcher or default()).launch(spec, grid(spec, rows.rows), (spec.block,), 0, args)
-    return (arrays.permute(out, inverse(order(x.ndim, axes))) if x.ndim else out), None
+    return (out if rows.undo is None else arrays.permute(out, rows.undo)), None
 
 
 def _softmax_backward(saved: Array, cotangent: Array, axes: tuple[int, ...]) -> tuple:
     dtype = arrays.dtype_name(saved)
-    permutation = order(saved.ndim, axes)
-    rows = as_rows(saved, axes)
-    weights, up = (
-        arrays.contiguous(arrays.permute(a, permutation) if a.ndim else a)
-        for a in (saved, arrays.cast(cotangent, dtype))
-    )
+    weights, rows = _contiguous_rows(saved, axes)
+    up, _ = _contiguous_rows(arrays.cast(cotangent, dtype), axes)
     out = arrays.empty(rows.batch + rows.last, dtype, saved)
-    packs = packs_fit(dtype, rows.cols, *((a, rows.cols) for a in (weights, up, out)))
+    packs = packs_fit(dtype, (weights, rows.cols), (up, rows.cols), (out, rows.cols))
     spec = BACKWARD.spec(dtype, warp=rows.cols <= LONGEST_WARP_ROW, packs=packs)
     return spec, rows, out, (weights, up, out, rows.rows, rows.cols)
+
+
+def _contiguous_rows(x: Array, axes: tuple[int, ...]) -> tuple[Array, Geometry]:
+    found, rows = as_rows(x, axes)
+    if rows.stride == rows.cols or rows.rows == 1:
+        return found, rows
+    return arrays.contiguous(arrays.permute(x, rows.permutation)), rows
 
 
 def _logsumexp_backward(
     x: Array, where: Array | None, cotangent: Array, axes: tuple[int, ...]
 ) -> tuple:
-    dtype, rows = arrays.dtype_name(x), as_rows(x, axes)
+    dtype = arrays.dtype_name(x)
+    source, rows = as_rows(x, axes)
     up = arrays.contiguous(arrays.cast(cotangent, dtype))
     out = arrays.empty(rows.batch + rows.last, dtype, x)
-    packs = packs_fit(dtype, rows.cols, (rows.array, rows.stride), (out, rows.cols))
+    packs = packs_fit(dtype, (source, rows.stride), (out, rows.cols))
     spec = LSE_BACKWARD.spec(dtype, warp=rows.cols <= LONGEST_WARP_ROW, packs=packs)
     mask = mask_arguments(where, x.shape, axes)
-    return spec, rows, out, (rows.array, rows.stride, *mask, up, out, rows.rows, rows.cols)
+    return spec, rows, out, (source, rows.stride, *mask, up, out, rows.rows, rows.cols)
+
+
+def _axes(axis: int | Sequence[int]) -> tuple[int, ...]:
+    return (axis,) if isinstance(axis, int) else tuple(axis)
 
 
 softmax = functools.partial(forward, kind="softmax")

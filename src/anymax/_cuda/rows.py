@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from . import arrays
 from .arrays import Array
@@ -28,16 +30,17 @@ MASK_SIGNATURE = (
 Group = tuple[int, int]  # size and stride of some merged axes
 
 
-@dataclass(frozen=True)
-class Rows:
-    """A (rows, cols) view: a row is contiguous, and rows are `stride` elements apart."""
+class Geometry(NamedTuple):
+    """An array with some axes last, as (rows, cols): a row is contiguous, rows `stride` apart."""
 
-    array: Array
     rows: int
     cols: int
     stride: int
     batch: tuple[int, ...]
     last: tuple[int, ...]
+    permutation: tuple[int, ...]
+    undo: tuple[int, ...] | None  # None where the axes are last already
+    is_copied: bool  # the strides of the array did not allow it: a contiguous copy does
 
 
 def wide_dtype(dtype: str) -> str:
@@ -45,28 +48,31 @@ def wide_dtype(dtype: str) -> str:
     return "float64" if dtype == "float64" else "float32"
 
 
-def order(ndim: int, axes: Sequence[int]) -> tuple[int, ...]:
-    """All axes, those in `axes` last."""
-    return (*(a for a in range(ndim) if a not in axes), *axes)
-
-
-def inverse(permutation: Sequence[int]) -> tuple[int, ...]:
-    """The permutation that undoes `permutation`."""
-    return tuple(sorted(range(len(permutation)), key=permutation.__getitem__))
-
-
-def as_rows(x: Array, axes: Sequence[int]) -> Rows:
-    """Bring `axes` last and see the rest as rows; copies only where strides do not allow it."""
-    moved = arrays.permute(x, order(x.ndim, axes)) if x.ndim else x
-    split = x.ndim - len(axes)
-    batch, last = tuple(moved.shape[:split]), tuple(moved.shape[split:])
+@functools.lru_cache(4096)
+def geometry(shape: tuple[int, ...], strides: tuple[int, ...], axes: tuple[int, ...]) -> Geometry:
+    """See an array of this shape and these strides (in elements) as rows along `axes`."""
+    permutation = _last(len(shape), axes)
+    split = len(shape) - len(axes)
+    sizes, steps = ([part[a] for a in permutation] for part in (shape, strides))
+    batch, last = tuple(sizes[:split]), tuple(sizes[split:])
     rows, cols = math.prod(batch), math.prod(last)
-    steps = arrays.strides(moved)
     over_rows, over_cols = merge(batch, steps[:split]), merge(last, steps[split:])
-    fits = len(over_rows) <= 1 and (not over_cols or [s for _, s in over_cols] == [1])
-    if rows == 0 or cols == 0 or not fits:
-        return Rows(arrays.contiguous(moved), rows, cols, cols, batch, last)
-    return Rows(moved, rows, cols, over_rows[0][1] if over_rows else cols, batch, last)
+    fits = len(over_rows) <= 1 and (not over_cols or [step for _, step in over_cols] == [1])
+    is_copied = rows == 0 or cols == 0 or not fits
+    stride = over_rows[0][1] if over_rows and not is_copied else cols
+    undo = tuple(sorted(range(len(shape)), key=permutation.__getitem__))
+    moves = permutation != tuple(range(len(shape)))
+    return Geometry(
+        rows, cols, stride, batch, last, permutation, undo if moves else None, is_copied
+    )
+
+
+def as_rows(x: Array, axes: tuple[int, ...]) -> tuple[Array, Geometry]:
+    """Return memory that holds `x` as rows and its layout; copies only if strides force it."""
+    found = geometry(tuple(x.shape), arrays.strides(x), axes)
+    if not found.is_copied or not x.ndim:
+        return x, found
+    return arrays.contiguous(arrays.permute(x, found.permutation)), found
 
 
 def merge(shape: Sequence[int], strides: Sequence[int]) -> list[Group]:
@@ -82,24 +88,43 @@ def merge(shape: Sequence[int], strides: Sequence[int]) -> list[Group]:
     return groups
 
 
-def mask_arguments(where: Array | None, shape: Sequence[int], axes: Sequence[int]) -> tuple:
+def _last(ndim: int, axes: tuple[int, ...]) -> tuple[int, ...]:
+    """All axes, those in `axes` last."""
+    return (*(a for a in range(ndim) if a not in axes), *axes)
+
+
+def mask_arguments(where: Array | None, shape: Sequence[int], axes: tuple[int, ...]) -> tuple:
     """Kernel arguments for a boolean array that broadcasts against `shape`: see MASK_SIGNATURE."""
     if where is None:
         return (None, 0, 0, 0, 1, 1, 0)
-    full = arrays.broadcast_to(where, shape)
-    moved = arrays.permute(full, order(len(shape), axes)) if shape else full
-    split = len(shape) - len(axes)
-    for candidate in (moved, arrays.contiguous(moved)):
-        steps = arrays.strides(candidate)
-        over_rows = merge(candidate.shape[:split], steps[:split])
-        over_cols = merge(candidate.shape[split:], steps[split:])
-        if len(over_rows) <= 3 and len(over_cols) <= 1:
-            break
-    _, (n1, s1), (n2, s2) = outer = [*[(1, 0)] * (3 - len(over_rows)), *over_rows]
-    return (candidate, outer[0][1], s1, s2, n1, n2, over_cols[0][1] if over_cols else 0)
+    full = tuple(shape)
+    steps = _mask_steps(tuple(where.shape), arrays.strides(where), full, axes)
+    if steps is None:
+        moved = arrays.permute(arrays.broadcast_to(where, full), _last(len(full), axes))
+        where, full = arrays.contiguous(moved), tuple(moved.shape)
+        axes = tuple(range(len(full) - len(axes), len(full)))
+        steps = _mask_steps(full, arrays.strides(where), full, axes)
+    return (where, *(steps or ()))
 
 
-def packs_fit(dtype: str, cols: int, *operands: tuple[Array, int]) -> bool:
+@functools.lru_cache(4096)
+def _mask_steps(
+    own: tuple[int, ...], strides: tuple[int, ...], shape: tuple[int, ...], axes: tuple[int, ...]
+) -> tuple[int, ...] | None:
+    """Strides over rows and columns; None where the rows need more than three of them."""
+    missing = len(shape) - len(own)
+    full = [0] * missing + [0 if n == 1 else step for n, step in zip(own, strides, strict=True)]
+    permutation, split = _last(len(shape), axes), len(shape) - len(axes)
+    sizes, steps = ([part[a] for a in permutation] for part in (shape, full))
+    over_rows, over_cols = merge(sizes[:split], steps[:split]), merge(sizes[split:], steps[split:])
+    if len(over_rows) > 3 or len(over_cols) > 1:
+        return None
+    outer, middle, inner = [(1, 0)] * (3 - len(over_rows)) + over_rows
+    column = over_cols[0][1] if over_cols else 0
+    return (outer[1], middle[1], inner[1], middle[0], inner[0], column)
+
+
+def packs_fit(dtype: str, *operands: tuple[Array, int]) -> bool:
     """Whether every row of every (array, row stride) is equally far from a multiple of 16 bytes."""
     item = ITEM_BYTES[dtype]
     first, stride = operands[0]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Role = Literal["in", "out", "inout", "value"]
 
@@ -55,17 +55,11 @@ def parse_signature(text: str, inout: Iterable[str] = ()) -> tuple[Param, ...]:
     return tuple(params)
 
 
-@dataclass(frozen=True)
-class PackedArguments:
+class PackedArguments(NamedTuple):
     """Arguments laid out as cuLaunchKernel wants them: an array of pointers into one buffer."""
 
     buffer: Any
-    table: Any
-
-    @property
-    def pointer(self) -> int:
-        """Address of the array of pointers; valid while this object lives."""
-        return ctypes.addressof(self.table)
+    pointer: int  # to the array of pointers; valid while `buffer` lives
 
 
 @dataclass(frozen=True)
@@ -99,26 +93,27 @@ class KernelSpec:
     min_arch: int = 80
 
     @cached_property
-    def layout(self) -> struct.Struct:
-        """All parameters as one native C struct."""
-        return struct.Struct("@" + "".join(p.code for p in self.params))
-
-    @cached_property
     def offsets(self) -> tuple[int, ...]:
-        """Byte offset of each parameter in that struct."""
+        """Byte offset of each parameter in a native C struct of all of them."""
         codes = "".join(p.code for p in self.params)
         ends = [struct.calcsize("@" + codes[: i + 1]) for i in range(len(codes))]
         return tuple(end - struct.calcsize(c) for end, c in zip(ends, codes, strict=True))
+
+    @cached_property
+    def _layout(self) -> tuple[struct.Struct, int]:
+        """The parameters followed by one pointer to each, and where the pointers begin."""
+        codes = "@" + "".join(p.code for p in self.params) + "0P"
+        return struct.Struct(f"{codes}{len(self.params)}P"), struct.calcsize(codes)
 
     def pack(self, values: Sequence[int | float]) -> PackedArguments:
         """Lay out one address or number per parameter; the kernel copies them at launch."""
         if len(values) != len(self.params):
             raise TypeError(f"{self.name}: {len(self.params)} parameters, {len(values)} values")
-        buffer = ctypes.create_string_buffer(self.layout.size)
-        self.layout.pack_into(buffer, 0, *values)
+        layout, table = self._layout
+        buffer = ctypes.create_string_buffer(layout.size)
         base = ctypes.addressof(buffer)
-        table = (ctypes.c_void_p * len(values))(*(base + offset for offset in self.offsets))
-        return PackedArguments(buffer, table)
+        layout.pack_into(buffer, 0, *values, *[base + offset for offset in self.offsets])
+        return PackedArguments(buffer, base + table)
 
 
 _registry: dict[str, KernelSpec] = {}
