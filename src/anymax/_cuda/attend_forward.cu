@@ -57,7 +57,7 @@ struct OnlineSoftmax {
 };
 
 template <class T, int HD, int MT, int N>
-__global__ void __launch_bounds__(TILE_THREADS)
+__global__ void __launch_bounds__(TILE_THREADS, 2)
     attend_forward(const T* q_data, const T* k_data, const T* v_data, const unsigned char* mask, const void* bias,
                    const void* sink, const void* slopes, const void* q_lengths, const void* k_lengths,
                    const u32* q_marks, const u32* k_marks, T* out, float* lse, ATTEND_PLAN_PARAMS) {
@@ -116,16 +116,17 @@ __global__ void __launch_bounds__(TILE_THREADS)
     product_rows<MT, N, HD>(scores, q_tile, row0, k_tiles + stage * N * HD);
     if (by_element || !score.band.holds_all(i0, min(i0 + M, int(plan.rows)), j0, j0 + N) ||
         any_marked(k_rows.skip, j0, N, plan.cols)) {
-      each_score(scores, [&](float& x, int r, int c, int s) {
-        float bend;
-        x = score(x, i0 + row0 + r, j0 + c, bend);
+      score_by_element<T>(scores, score, Corner<false>{i0 + row0, j0});
+      if (by_element || any_marked(k_rows.skip, j0, N, plan.cols)) {
         // A pair that takes part with a marked row: the query's result is NaN.
-        if (x != -infinity<float>() && ((bad_rows >> s & 1) || is_marked(k_rows.skip, j0 + c)))
-          x = quiet_nan<float>();
-      });
+        each_score(scores, [&](float& x, int, int c, int s) {
+          if (x != -infinity<float>() && ((bad_rows >> s & 1) || is_marked(k_rows.skip, j0 + c)))
+            x = quiet_nan<float>();
+        });
+      }
     } else {
       const float scale = score.scale * Base2<float>::log2_e;
-      each_score(scores, [&](float& x, int, int, int) { x *= scale; });
+      each_score(scores, [&](float& x, int, int, int) { x = rounded_product(x, scale); });
     }
     softmax.absorb(scores, sums);
     product_sums<MT, N, HD>(sums, scores, v_tiles + stage * N * HD);

@@ -1,8 +1,8 @@
 // attend.cuh -- what all attention kernels share: the plan of one call, the place of one (batch entry, head), which
 // pairs take part, and how the product of a query and a key becomes a score.
 //
-// Scores and running maxima are in units of log 2, so that weights are exp2(score - max): the factor log2(e) is folded
-// into the scale once. The log-sum-exp that leaves a kernel is natural.
+// The tensor core kernels keep scores and running maxima in units of log 2, so that a weight is one exp2; the plain ones
+// keep natural units, because one more rounded product would show in float32. Log-sum-exps leave kernels natural.
 #include "device.cuh"
 
 // Distance in elements between neighbours along up to three batch axes, the heads, and the two axes of a matrix;
@@ -134,7 +134,7 @@ AMX_DEVICE Band band_of(const Plan& plan, const Entry& e) {
 }
 
 // ---------------------------------------------------------------------------------------------------- scores
-// The score of a pair for one (batch entry, query head), with every option; -inf where the pair takes no part.
+// The (natural) score of a pair for one (batch entry, query head), with every option; -inf where it takes no part.
 template <class A>
 struct Scorer {
   const unsigned char* mask;
@@ -145,20 +145,14 @@ struct Scorer {
   A scale, cap, slope;
   Band band;
 
-  // `bend` becomes the derivative of the soft cap.
-  AMX_DEVICE A operator()(A product, int i, int j, A& bend) const {
-    bend = A(1);
+  AMX_DEVICE A operator()(A product, int i, int j) const {
     if (!band.holds(i, j)) return -infinity<A>();
     if (mask != nullptr && !mask[i * mask_i + j * mask_j]) return -infinity<A>();
-    A x = product * scale;
-    if (cap != A(0)) {
-      const A t = tanh(x / cap);
-      x = cap * t;
-      bend = A(1) - t * t;
-    }
+    A x = rounded_product(product, scale);
+    if (cap != A(0)) x = cap * tanh(x / cap);
     if (bias != nullptr) x += read_as<A>(bias, i * bias_i + j * bias_j, bias_kind);
     if (sloped) x -= slope * A(distance(i, j));
-    return x * Base2<A>::log2_e;
+    return x;
   }
   AMX_DEVICE int distance(int i, int j) const { return abs(i + band.off - j); }
 };
@@ -191,4 +185,13 @@ AMX_DEVICE bool any_marked(const u32* words, int first, int count, i64 rows) {
   u32 all = 0;
   for (int w = first >> 5; w < (first + count) >> 5; ++w) all |= w < words_of(rows) ? words[w] : 0;
   return all != 0;
+}
+
+// Zeros for the part of the bias gradient that a block of queries owns and no key tile covers.
+template <class A>
+AMX_DEVICE void clear_bias(void* dbias, i64 head_at, int kind, int i0, int i1, int j0, int j1, i64 cols) {
+  const int width = j1 - j0;
+  if (width <= 0) return;
+  for (i64 c = threadIdx.x; c < i64(i1 - i0) * width; c += blockDim.x)
+    write_as<A>(dbias, head_at + (i0 + c / width) * cols + j0 + c % width, kind, A(0));
 }

@@ -33,13 +33,20 @@ AMX_DEVICE Matrix<T> matrix_of(const T* x, const Axes& axes, const Entry& e, int
   return {x + e.at(axes, head), axes.i, axes.j, int(rows), int(width), marks + marks_head * words_of(rows), vector};
 }
 
-// Start to bring rows [first, first + N) into a tile; the caller commits, waits and synchronises.
+// Start to bring rows [first, first + N) into a tile; the caller commits, waits and synchronises. N and `first` are
+// multiples of 32, so that the rows' marks are whole words.
 template <int N, int HD, class T>
 AMX_DEVICE void load_tile(T* tile, const Matrix<T>& m, int first) {
   constexpr int CHUNKS = HD / 8;
-  for (int c = threadIdx.x; c < N * CHUNKS; c += TILE_THREADS) {
+  u32 marks[N / 32];
+#pragma unroll
+  for (int w = 0; w < N / 32; ++w) marks[w] = first + 32 * w < m.rows ? m.skip[first / 32 + w] : 0;
+  for (int c = recomputed(threadIdx.x); c < N * CHUNKS; c += TILE_THREADS) {
     const int r = c / CHUNKS, chunk = c % CHUNKS, row = first + r;
-    const bool live = row < m.rows && !is_marked(m.skip, row);
+    u32 word = marks[0];
+#pragma unroll
+    for (int w = 1; w < N / 32; ++w) word = r >= 32 * w ? marks[w] : word;
+    const bool live = row < m.rows && !(word >> (r & 31) & 1);
     const int columns = live ? max(0, min(8, m.width - chunk * 8)) : 0;
     const T* from = m.data + (columns > 0 ? row * m.row_step + chunk * 8 * m.column_step : 0);
     T* to = tile + tile_at<HD>(r, chunk);
@@ -65,11 +72,11 @@ AMX_DEVICE void clear(float (&acc)[MT][COLUMNS][4]) {
 }
 
 // scores = rows . stream^T; `row0` is the warp's first row in its tile.
-template <int MT, int N, int HD, class T>
+template <int MT, int N, int HD, int UNROLL = HD / 16, class T>
 AMX_DEVICE void product_rows(float (&scores)[MT][N / 8][4], const T* rows, int row0, const T* stream) {
-  const int lane = threadIdx.x & 31;
+  const int lane = recomputed(threadIdx.x & 31);
   clear(scores);
-#pragma unroll
+#pragma unroll UNROLL
   for (int k = 0; k < HD / 16; ++k) {
     u32 a[MT][4];
 #pragma unroll
@@ -91,7 +98,7 @@ AMX_DEVICE void product_rows(float (&scores)[MT][N / 8][4], const T* rows, int r
 // sums += weights . stream.
 template <int MT, int N, int HD, class T>
 AMX_DEVICE void product_sums(float (&sums)[MT][HD / 8][4], const float (&weights)[MT][N / 8][4], const T* stream) {
-  const int lane = threadIdx.x & 31;
+  const int lane = recomputed(threadIdx.x & 31);
 #pragma unroll
   for (int k = 0; k < N / 16; ++k) {
     u32 a[MT][4];
@@ -118,7 +125,7 @@ AMX_DEVICE void product_sums(float (&sums)[MT][HD / 8][4], const float (&weights
 // Visit each element of a score tile: f(element, row in the warp's tile, column, row slot 0 .. 2 MT - 1).
 template <int MT, int COLUMNS, class F>
 AMX_DEVICE void each_score(float (&scores)[MT][COLUMNS][4], F f) {
-  const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
+  const int lane = recomputed(threadIdx.x & 31), g = lane >> 2, t = lane & 3;
 #pragma unroll
   for (int m = 0; m < MT; ++m)
 #pragma unroll
@@ -126,6 +133,71 @@ AMX_DEVICE void each_score(float (&scores)[MT][COLUMNS][4], F f) {
 #pragma unroll
       for (int e = 0; e < 4; ++e)
         f(scores[m][n][e], m * 16 + g + 8 * (e >> 1), n * 8 + 2 * t + (e & 1), 2 * m + (e >> 1));
+}
+
+// Two tiles side by side: f(element of x, element of y, row, column, slot).
+template <int MT, int COLUMNS, class F>
+AMX_DEVICE void each_pair(float (&x)[MT][COLUMNS][4], float (&y)[MT][COLUMNS][4], F f) {
+  const int lane = recomputed(threadIdx.x & 31), g = lane >> 2, t = lane & 3;
+#pragma unroll
+  for (int m = 0; m < MT; ++m)
+#pragma unroll
+    for (int n = 0; n < COLUMNS; ++n)
+#pragma unroll
+      for (int e = 0; e < 4; ++e)
+        f(x[m][n][e], y[m][n][e], m * 16 + g + 8 * (e >> 1), n * 8 + 2 * t + (e & 1), 2 * m + (e >> 1));
+}
+
+// Close to tanh within a few 1e-7 in absolute terms, which is what the error of a score of half types is measured by.
+AMX_DEVICE float tanh_quick(float x) {
+  return 1.f - __fdividef(2.f, 1.f + exp2_quick(x * (2.f * Base2<float>::log2_e)));
+}
+
+// Which query and which key an element of a score tile belongs to.
+template <bool KEYS_IN_ROWS>
+struct Corner {
+  int row, column;  // of the tile's first element
+  AMX_DEVICE int query(int r, int c) const { return KEYS_IN_ROWS ? column + c : row + r; }
+  AMX_DEVICE int key(int r, int c) const { return KEYS_IN_ROWS ? row + r : column + c; }
+};
+
+template <bool K, int MT, int COLUMNS, class B>
+AMX_DEVICE void add_bias(float (&scores)[MT][COLUMNS][4], const Scorer<float>& score, Corner<K> at) {
+  const B* const bias = static_cast<const B*>(score.bias);
+  each_score(scores, [&](float& x, int r, int c, int) {
+    const int i = at.query(r, c), j = at.key(r, c);
+    if (score.band.holds(i, j)) x += widen(bias[i * score.bias_i + j * score.bias_j]);
+  });
+}
+
+// Products to scores with every option, -inf where a pair takes no part: one sweep per option in use, because one
+// sweep with all of them, unrolled over the tile, would be a very large kernel.
+template <class T, bool K, int MT, int COLUMNS>
+AMX_DEVICE void score_by_element(float (&scores)[MT][COLUMNS][4], const Scorer<float>& score, Corner<K> at) {
+  each_score(scores, [&](float& x, int, int, int) { x = rounded_product(x, score.scale); });
+  if (score.cap != 0.f) {
+    const float inverse = __fdividef(1.f, score.cap);
+    each_score(scores, [&](float& x, int, int, int) { x = score.cap * tanh_quick(x * inverse); });
+  }
+  if (score.bias != nullptr) {
+    if (score.bias_kind == FLOAT32) {
+      add_bias<K, MT, COLUMNS, float>(scores, score, at);
+    } else {
+      add_bias<K, MT, COLUMNS, T>(scores, score, at);
+    }
+  }
+  if (score.sloped)
+    each_score(scores, [&](float& x, int r, int c, int) {
+      x -= score.slope * float(score.distance(at.query(r, c), at.key(r, c)));
+    });
+  each_score(scores, [&](float& x, int r, int c, int) {
+    x = score.band.holds(at.query(r, c), at.key(r, c)) ? rounded_product(x, Base2<float>::log2_e) : -infinity<float>();
+  });
+  if (score.mask != nullptr)
+    each_score(scores, [&](float& x, int r, int c, int) {
+      const int i = at.query(r, c), j = at.key(r, c);
+      if (x != -infinity<float>() && !score.mask[i * score.mask_i + j * score.mask_j]) x = -infinity<float>();
+    });
 }
 
 // Row of slot s (see each_score) within the warp's rows.

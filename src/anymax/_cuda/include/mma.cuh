@@ -49,6 +49,13 @@ AMX_DEVICE void copy_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 }
 
+// The same number, about which the compiler knows nothing. What follows from it inside a loop is computed there, where
+// it would else be hoisted and take registers that large tiles need.
+AMX_DEVICE int recomputed(int x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
+
 // Good to 2^-22: enough for weights that are rounded to 16 bits.
 AMX_DEVICE float exp2_quick(float x) {
   float y;
@@ -72,5 +79,6 @@ template <int N>
 AMX_DEVICE void copy_async_wait() {
   cuda_shim::async_wait(N);
 }
+AMX_DEVICE int recomputed(int x) { return x; }
 AMX_DEVICE float exp2_quick(float x) { return exp2f(x); }
 #endif
