@@ -47,26 +47,6 @@ def test_pages_have_examples():
     assert sum(page.read_text().count(">>> ") for page in PAGES) > 30
 
 
-@pytest.mark.parametrize("key", load_all())
-def test_examples_of_a_form(key):
-    form = load_all()[key]
-    assert _examples(key, form.function.__doc__), f"{key} has no example"
-
-
-@pytest.mark.parametrize(
-    "name", ["find", "explain", "trace", "use_backend", "value_and_grad", "vjp"]
-)
-def test_examples_of_other_functions(name):
-    assert _examples(name, getattr(am, name).__doc__), f"{name} has no example"
-
-
-@pytest.mark.parametrize("name", ["_shapes", "_cli.tables"])
-def test_examples_of_modules(name):
-    module = importlib.import_module(f"anymax.{name}")
-    found = doctest.DocTestFinder().find(module)
-    assert sum(_examples(t.name, t.docstring, t.globs) for t in found if t.examples)
-
-
 # -- the README --------------------------------------------------------------------------------
 
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

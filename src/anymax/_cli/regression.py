@@ -13,7 +13,7 @@ from array_api_compat import array_namespace
 import anymax as am
 from anymax._cli import arrays
 
-STEPS = 100
+STEPS = 60
 RATE, MOMENTUM = 0.5, 0.9
 
 Params = tuple[Any, Any]

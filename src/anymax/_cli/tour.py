@@ -4,6 +4,7 @@ library installed; compare the results, and the speed with each library's own fu
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from anymax._cli import arrays, race
@@ -97,7 +98,11 @@ def _notes(speeds: list[race.Speed | None]) -> list[str]:
     rivals = [speed.rivals for speed in speeds if speed]
     if not rivals:
         return []
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # Windows has none
+    processors = os.cpu_count() or 1
+    busy = f"The machine is busy (load {load:.1f} on {processors} processors): don't trust speeds."
     return [
+        *([busy] if load > processors + 1 else []),  # the tour itself makes a load of about 1
         f"Speed: time of {', '.join(rivals)} over anymax's, median of {race.PAIRS} interleaved "
         "pairs; above 1x anymax is faster.",
         f"It was taken on {race.ROWS} x {race.CLASSES} float32, cross_entropy with its gradient, "
