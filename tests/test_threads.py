@@ -1,5 +1,6 @@
 """The thread pool: concurrent and nested calls, exceptions, forks, and settings."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -45,7 +46,7 @@ def test_ranges_cover_everything_once():
         seen.sort()
         assert seen[0][0] == 0
         assert seen[-1][1] == count
-        assert all(b == c for (_, b), (c, _) in zip(seen, seen[1:]))
+        assert all(b == c for (_, b), (c, _) in itertools.pairwise(seen))
 
 
 def test_more_than_one_thread_works():
@@ -67,19 +68,18 @@ def test_nested_calls_run_in_place():
 def test_concurrent_calls():
     x = np.random.default_rng(0).standard_normal((200, 400)).astype(np.float32)
     want = row_softmax.softmax(x, None, axis=1, scale=1.0)
-    wrong = []
+    same = []
 
     def caller():
-        for _ in range(20):
-            if not np.array_equal(row_softmax.softmax(x, None, axis=1, scale=1.0), want):
-                wrong.append(1)
+        outs = (row_softmax.softmax(x, None, axis=1, scale=1.0) for _ in range(20))
+        same.extend(np.array_equal(out, want) for out in outs)
 
     threads = [threading.Thread(target=caller) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert not wrong
+    assert same == [True] * 160
 
 
 def test_an_exception_reaches_the_caller_and_leaves_the_pool_usable():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("numba")
-ml_dtypes = pytest.importorskip("ml_dtypes")
 from anymax._cpu import pool, row_cross_entropy
+
+ml_dtypes = pytest.importorskip("ml_dtypes")
 
 INF, NAN = np.inf, np.nan
 PLAIN = {"label_smoothing": 0.0, "lse_square_scale": 0.0, "softcap": None}

@@ -11,7 +11,7 @@ import numpy as np
 from anymax._cpu import short
 from anymax._cpu.jit import jit
 from anymax._cpu.rows import BLOCK, add_up
-from anymax._cpu.simd import tanh, wide
+from anymax._cpu.simd import rare, tanh, wide
 
 __all__ = ["capped", "gradient", "mix", "row_loss"]
 
@@ -19,6 +19,7 @@ __all__ = ["capped", "gradient", "mix", "row_loss"]
 @jit(cache=False)
 def capped(x, w, y, cap):
     """y = cap * tanh(x / cap), or x if cap is 0, and -inf where the mask leaves a cell out."""
+    rare()
     wide()
     low = x.dtype.type(-np.inf)
     if cap > x.dtype.type(0):
@@ -41,6 +42,7 @@ def mix(index, soft, weight, w, smoothing, a):
 
     Classes the mask removes take no part in the smoothing; targets on them stay, and cost inf.
     """
+    rare()
     wide()
     dtype = a.dtype.type
     zero, hold = dtype(0), dtype(1.0 - smoothing)
@@ -98,6 +100,7 @@ def row_loss(y, a, total, plain, base, log):
 
     An empty a stands for plain = (share, class, hold): the share everywhere, the hold on one class.
     """
+    rare()
     if a.size:
         loss = total * log
         for j in range(0, a.size, BLOCK):
@@ -118,6 +121,7 @@ def row_loss(y, a, total, plain, base, log):
 @jit(cache=False)
 def gradient(y, e, a, share, index, hold, factor, g, cap):
     """From exponentials e to the gradient factor * e - g * a, in place; 0 in cells left out."""
+    rare()
     wide()
     dtype = y.dtype.type
     zero, low = dtype(0), dtype(-np.inf)

@@ -1,46 +1,32 @@
-"""Compiled kernels: one set of flags, one cache that never serves stale code, compiled on first
-use.
-
-Numba's own cache key knows neither the compiler flags nor the helpers a function calls, and its
-numbered data files can be swapped when several processes start cold. Here every result is a file of
-its own, named by all that went into it.
-"""
+"""Functions compiled by numba: one set of flags, exact types, compiled on first use."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import hashlib
 import importlib
-import os
-import pickle
 import pkgutil
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
-from numba import types
+from numba import extending, types
 from numba.core import cgutils
-from numba.core.caching import FunctionCache
-from numba.core.serialize import dumps
-from numba.extending import intrinsic
+
+from anymax._cpu.cache import KeyedCache, cache_wanted, warn_uncached
 
 __all__ = ["Kernel", "bare", "const", "frozen", "jit", "keep", "kernels", "warm"]
 
 # Without nnan and ninf: masks are made of infinities, and NaN has to come out where it went in.
 FLAGS = ("contract", "arcp", "nsz", "reassoc")
 
+intrinsic: Any = extending.intrinsic
 _kernels: dict[str, Kernel] = {}
-_warned = False
 
 
 def const(dtype: Any, ndim: int) -> Any:
-    """Type of a read-only C-contiguous array: takes writable arrays too, so one compilation serves
-    both."""
+    """Type of a read-only C-contiguous array; writable ones pass too, compiled once for both."""
     return types.Array(dtype, ndim, "C", readonly=True)
 
 
@@ -61,8 +47,9 @@ def jit(
     function : callable
         What to compile; left out, a decorator comes back.
     args : callable, optional
-        From the numba type of the first argument's cells to the tuple of argument types. With it the result is a `Kernel`, which `warm` finds. Without
-        it numba infers types call by call: right for the pieces that kernels are made of.
+        From the numba type of the first argument's cells to the tuple of argument types. With it
+        the result is a `Kernel`, which `warm` finds. Without it numba infers types call by call:
+        right for the pieces that kernels are made of.
     reassoc : bool
         Whether sums may be reordered. Needed for vector sums, wrong for compensated arithmetic.
     contract : bool
@@ -200,101 +187,14 @@ def warm(dtypes: Iterable[str] = ("float32", "float64")) -> Iterator[tuple[str, 
                 yield f"{label} {name}", time.perf_counter() - start
 
 
-class _Files:
-    """Compiled results on disk: one file per key, replaced atomically, checked when read."""
-
-    def __init__(self, folder: str, stem: str) -> None:
-        self.folder, self.stem = Path(folder), stem
-
-    def path(self, key: Any) -> Path:
-        return self.folder / f"{self.stem}.{_digest(repr(key).encode())}.nbc"
-
-    def load(self, key: Any) -> Any:
-        with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
-            kept, data = pickle.loads(self.path(key).read_bytes())
-            return pickle.loads(data) if kept == repr(key) else None
-        return None
-
-    def save(self, key: Any, data: Any) -> None:
-        path = self.path(key)
-        draft = path.with_suffix(f".{os.getpid()}.{time.monotonic_ns()}.tmp")
-        try:
-            draft.write_bytes(pickle.dumps((repr(key), dumps(data))))
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-
-    def flush(self) -> None:
-        for path in self.folder.glob(f"{self.stem}.*.nbc"):
-            path.unlink(missing_ok=True)
-
-
-class _KeyedCache(FunctionCache):
-    """Numba's cache with flags, line and the source of all kernels in the key."""
-
-    def __init__(self, function: Callable[..., Any], settings: dict[str, Any]) -> None:
-        super().__init__(function)
-        flags = tuple(
-            (name, sorted(v) if isinstance(v, set) else v) for name, v in sorted(settings.items())
-        )
-        stamp = self._impl.locator.get_source_stamp()
-        self._extra = (
-            flags,
-            numba.__version__,
-            function.__code__.co_firstlineno,
-            repr(stamp),
-            _source(),
-        )
-        stem = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
-        self._cache_file = _Files(self._cache_path, stem.replace("<", "").replace(">", ""))
-
-    def _index_key(self, sig: Any, codegen: Any) -> Any:
-        return (*super()._index_key(sig, codegen), self._extra)
-
-    @contextlib.contextmanager
-    def _guard_against_spurious_io_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            _warn_uncached(str(error))
-
-
 def _dispatcher(function: Callable[..., Any], settings: dict[str, Any], *, cache: bool) -> Any:
     dispatcher = numba.njit(**settings)(function)
-    if cache and _wanted():
+    if cache and cache_wanted():
         try:
-            dispatcher._cache = _KeyedCache(function, settings)
+            dispatcher._cache = KeyedCache(function, settings)
         except (
             RuntimeError,
             OSError,
         ) as error:  # no folder can be written: read-only install and no home
-            _warn_uncached(str(error))
+            warn_uncached(str(error))
     return dispatcher
-
-
-def _wanted() -> bool:
-    return os.environ.get("ANYMAX_CACHE", "1") != "0"
-
-
-def _warn_uncached(reason: str) -> None:
-    global _warned
-    if not _warned:
-        msg = (
-            "anymax: compiled kernels can't be kept on disk, every process compiles them anew "
-            f"({reason}). Set NUMBA_CACHE_DIR to a writable folder, or ANYMAX_CACHE=0 to say that "
-            "this is meant."
-        )
-        warnings.warn(msg, RuntimeWarning, stacklevel=2)
-    _warned = True
-
-
-@functools.cache
-def _source() -> str:
-    """Digest of this folder's source: an edit to any piece renews every kernel that may have
-    inlined it."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return _digest(b"".join(file.name.encode() + file.read_bytes() for file in files))
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:32]

@@ -101,7 +101,9 @@ def softmax_rows(x, w, y, scale):
             for i in range(size):
                 short.multiply(e, i * n, y, (g + i) * n, n, x.dtype.type(_inverse(s[i])))
         for i in range(size):
-            if not s[i] < np.inf:  # rare, and a call here for every row would cost as much as the row
+            if (
+                not s[i] < np.inf
+            ):  # rare, and a call here for every row would cost as much as the row
                 _poison_row(x, w, y, scale, g + i)
     keep(scratch)
     keep(maxima)
@@ -203,7 +205,8 @@ def _block(x: Any, w: Any, y: Any, scale: float) -> None:
 
 
 def softmax(x: Any, where: Any, /, *, axis: Any, scale: float) -> Any:
-    """Weights exp(z) / sum exp(z) of z = scale * x along the axes; see the primitive row_softmax."""
+    """Weights exp(z) / sum exp(z) of z = scale * x along the axes; see the primitive
+    row_softmax."""
     return _map(x, where, axis, scale, _block, softmax_given)
 
 

@@ -1,8 +1,7 @@
-"""What the row kernels are made of: plain loops over one row, which become vector code, and row
-sums.
+"""What row kernels are made of: plain loops over one row, which become vector code, and row sums.
 
-z = scale * x is a scaled row. A mask w holds 0 where a cell is left out, as -inf leaves it out; it is
-(1 or rows, 1 or length), so that masks of whole rows or of whole columns stay small.
+z = scale * x is a scaled row. A mask w holds 0 where a cell is left out, as -inf leaves it out. It
+is (1 or rows, 1 or length), so that masks of whole rows or of whole columns stay small.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import numpy as np
 
 from anymax._cpu import short
 from anymax._cpu.jit import jit
-from anymax._cpu.simd import exp, maxnum, wide
+from anymax._cpu.simd import exp, maxnum, rare, wide
 
 __all__ = ["BLOCK", "GROUP", "SHORT", "add_up", "exp_all", "exp_row", "largest", "poison", "sums"]
 
@@ -143,6 +142,7 @@ def _short_sums(x, w, e, m, s, scale, start):
 
 @jit(cache=False)
 def _holds_nan(x, w, scale):
+    rare()
     for j in range(x.size):
         z = x[j] * scale
         if z != z and (w[j] if w.size > 1 else w[0]):
@@ -156,6 +156,7 @@ def sums(x, w, e, m, s, scale, start):
 
     An empty row has the sum 0. A row with NaN has the sum NaN, a row with +inf the sum inf.
     """
+    rare()
     if x.shape[1] > SHORT:
         mask = w[start if w.shape[0] > 1 else 0]
         m[0] = largest(x[start], mask, scale)
@@ -171,6 +172,7 @@ def sums(x, w, e, m, s, scale, start):
 @jit(cache=False)
 def poison(x, w, y, scale, low):
     """NaN in every cell that takes part, `low` in the others."""
+    rare()
     for j in range(x.size):
         out = x[j] * scale == -np.inf or not (w[j] if w.size > 1 else w[0])
         y[j] = low if out else np.nan

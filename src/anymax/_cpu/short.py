@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import extending, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 __all__ = ["largest", "multiply", "shift", "total"]
 
+intrinsic: Any = extending.intrinsic
 _BYTES = 64
 _i32 = ir.IntType(32)
 
@@ -146,9 +146,7 @@ def shift(
 
 
 @intrinsic
-def multiply(
-    typingctx: Any, x: Any, start: Any, y: Any, begin: Any, size: Any, factor: Any
-) -> Any:
+def multiply(typingctx: Any, x: Any, start: Any, y: Any, begin: Any, size: Any, factor: Any) -> Any:
     """y = factor * x.
 
     In place it is slow on short rows: the end of one row waits for the masked store of the last.

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic, overload, register_jitable
+from numba import extending, types
+from numba.extending import overload, register_jitable
 
 from anymax._cpu.jit import FLAGS
 
-__all__ = ["exp", "fma", "maxnum", "narrow", "rint", "tanh", "wide", "widen"]
+__all__ = ["exp", "fma", "maxnum", "narrow", "rare", "rint", "tanh", "wide", "widen"]
 
+intrinsic: Any = extending.intrinsic
 i32, i64, f32, f64 = np.int32, np.int64, np.float32, np.float64
 
 _OPTIONS = {"fastmath": {flag for flag in FLAGS if flag != "reassoc"}, "error_model": "numpy"}
@@ -67,6 +68,17 @@ def wide(typingctx: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         # llvmlite's own add() knows only attributes without a value
         set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.none(), generate
+
+
+@intrinsic
+def rare(typingctx: Any) -> Any:
+    """Keep the function this is called in out of its callers: they compile in half the time."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        builder.function.attributes.add("noinline")
         return context.get_dummy_value()
 
     return types.none(), generate
