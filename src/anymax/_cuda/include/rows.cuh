@@ -16,19 +16,17 @@ template <int N>
 struct width {};
 
 // Visit every index below `size` once: visit(width<N>, i) stands for i ... i + N - 1. Packs start where `row + i` is a
-// multiple of the pack's size; single steps lead there and finish the row. A visitor may use pack loads and stores
+// multiple of the pack's size; numbers before the first pack and after the last are visited alone. A visitor may use pack loads and stores
 // on other rows too if those are equally misaligned, which the launch code makes sure of.
 template <int GROUP, int VEC, class T, class Visit>
 AMX_DEVICE void walk(const T* row, i64 size, Visit visit) {
   const int lane = lane_of_group<GROUP>();
   const int past = int(reinterpret_cast<unsigned long long>(row) / sizeof(T) % VEC);
   const i64 lead = min(i64((VEC - past) % VEC), size), packs = (size - lead) / VEC, body_end = lead + packs * VEC;
-  if (VEC > 1) {
-    for (i64 i = lane; i < lead; i += GROUP) visit(width<1>(), i);
-  }
   for (i64 i = lane; i < packs; i += GROUP) visit(width<VEC>(), lead + i * VEC);
-  if (VEC > 1) {
-    for (i64 i = body_end + lane; i < size; i += GROUP) visit(width<1>(), i);
+  if (VEC > 1) {  // fewer than 2 VEC <= GROUP numbers are left: one for each of the first threads
+    const i64 i = lane < lead ? lane : body_end + lane - lead;
+    if (i < size) visit(width<1>(), i);
   }
 }
 
