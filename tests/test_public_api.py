@@ -214,7 +214,7 @@ def examples():
     for info in pkgutil.walk_packages(am.__path__, "anymax."):
         if not re.search(r"\._(cpu|cuda|bench|conformance|tour|tape)\b|__main__", info.name):
             module = importlib.import_module(info.name)
-            private = info.name.rpartition(".")[2].startswith("_")
+            private = "._" in info.name
             found = finder.find(module, globs=vars(module) if private else {})
             yield from (test for test in found if test.examples)
 
