@@ -22,6 +22,7 @@ __all__ = [
     "take_rows",
 ]
 
+_PLAIN = frozenset(map(np.dtype, ("float32", "float64", "int64", "bool")))
 _EVERY = np.ones((1, 1), np.uint8)
 _EVERY.flags.writeable = False
 
@@ -32,6 +33,8 @@ def borrow(x: Any) -> np.ndarray[Any, Any]:
     if isinstance(x, np.generic):
         x = np.asarray(x)
     if isinstance(x, np.ndarray):
+        if x.dtype in _PLAIN:
+            return x
         if x.dtype.name == "bfloat16":
             return x.view(np.uint16)
         return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
@@ -45,7 +48,8 @@ def borrow(x: Any) -> np.ndarray[Any, Any]:
 def empty(shape: Sequence[int], dtype: Any, like: Any) -> Any:
     """An unwritten C-contiguous array of the library of `like`; dtype None takes that of `like`."""
     if isinstance(like, (np.ndarray, np.generic)):
-        return np.empty(shape, like.dtype.newbyteorder("=") if dtype is None else dtype)
+        native = like.dtype if like.dtype.isnative else like.dtype.newbyteorder("=")
+        return np.empty(shape, native if dtype is None else dtype)
     import torch
 
     return torch.empty(tuple(shape), dtype=like.dtype if dtype is None else dtype)
@@ -71,6 +75,8 @@ def take_rows(x: np.ndarray[Any, Any], axis: int | tuple[int, ...]) -> np.ndarra
     """(rows, length), C-contiguous: a view where the layout allows it."""
     if x.dtype == np.float16:
         x = x.view(np.int16)  # what kernels take for half precision
+    if x.flags.c_contiguous and x.ndim and _axes(axis) == (x.ndim - 1,):
+        return x if x.ndim == 2 else x.reshape(rows(x.shape, axis))
     return np.ascontiguousarray(_last(x, _axes(axis))).reshape(rows(x.shape, axis))
 
 
@@ -79,6 +85,8 @@ def room_for_rows(out: np.ndarray[Any, Any], axis: int | tuple[int, ...]) -> np.
     memory."""
     if out.dtype == np.float16:
         out = out.view(np.int16)
+    if out.ndim == 2 and _axes(axis) == (1,) and out.flags.c_contiguous:
+        return out
     moved = _last(out, _axes(axis))
     shape = rows(out.shape, axis)
     return moved.reshape(shape) if moved.flags.c_contiguous else np.empty(shape, out.dtype)
@@ -88,6 +96,8 @@ def put_rows(values: np.ndarray[Any, Any], out: np.ndarray[Any, Any], axis: Any)
     """Bring rows from the room made for them to the axes they belong to."""
     if out.dtype == np.float16:
         out = out.view(np.int16)
+    if _axes(axis) == (out.ndim - 1,):
+        return
     moved = _last(out, _axes(axis))
     if not moved.flags.c_contiguous:
         moved[...] = values.reshape(moved.shape)
@@ -99,6 +109,8 @@ def kept_rows(where: Any, shape: Sequence[int], axis: int | tuple[int, ...]) -> 
         return _EVERY
     axes = _axes(axis)
     mask = borrow(where)
+    if mask.shape == tuple(shape) and len(shape) == 2 and mask.flags.c_contiguous and axes == (1,):
+        return mask.view(np.uint8)
     mask = _last(np.broadcast_to(mask, shape), axes)
     split = mask.ndim - len(axes)
     still = [step == 0 or n == 1 for n, step in zip(mask.shape, mask.strides, strict=True)]

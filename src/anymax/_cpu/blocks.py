@@ -20,6 +20,7 @@ __all__ = ["CHUNK", "each_block", "each_chunk", "is_long"]
 
 CHUNK = 65_536
 _FEW, _LONG = 64, 2 * CHUNK
+_HALVES = frozenset({np.dtype(np.int16), np.dtype(np.uint16)})
 
 Array = np.ndarray[Any, Any]
 Task = Callable[[Array, list[Array], list[Array]], Any]
@@ -32,12 +33,16 @@ def is_long(x: Array) -> bool:
 
 def each_block(task: Task, mask: Array, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
     """Call task(mask, inputs, outputs) on blocks of rows; inputs[0] is (rows, length)."""
+    count, length = inputs[0].shape
+    if not pool.worth_parts(count, length):  # slices cost more than the work on a small array
+        _widened(task, mask, list(inputs), list(outputs))
+        return
 
     def block(start: int, stop: int) -> None:
         kept = mask if mask.shape[0] == 1 else mask[start:stop]
         _widened(task, kept, [a[start:stop] for a in inputs], [a[start:stop] for a in outputs])
 
-    pool.spread(block, *inputs[0].shape)
+    pool.spread(block, count, length)
 
 
 def each_chunk(
@@ -62,6 +67,8 @@ def each_chunk(
 
 
 def _widened(task: Task, mask: Array, inputs: list[Array], outputs: list[Array]) -> Any:
+    if not (_is_half(inputs[0]) or any(map(_is_half, outputs))):
+        return task(mask, inputs, outputs)
     halves = [i for i, a in enumerate(outputs) if _is_half(a)]
     wide_outputs = list(outputs)
     for i in halves:
@@ -73,7 +80,7 @@ def _widened(task: Task, mask: Array, inputs: list[Array], outputs: list[Array])
 
 
 def _is_half(x: Array) -> bool:
-    return x.dtype.kind in "iu" and x.dtype.itemsize == 2
+    return x.dtype in _HALVES
 
 
 def _float32(x: Array) -> Array:

@@ -104,6 +104,7 @@ class Kernel:
         self.cache, self.half = cache, half
         self.name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
         self.versions: dict[np.dtype[Any], Any] = {}
+        self.codes: dict[np.dtype[Any], Callable[..., Any]] = {}
         functools.update_wrapper(self, function)
         _kernels[self.name] = self
 
@@ -112,8 +113,11 @@ class Kernel:
         return (self.versions.get(dtype) or self.compile(dtype))(*values)
 
     def code(self, dtype: np.dtype[Any]) -> Callable[..., Any]:
+        return self.codes.get(dtype) or self._code(dtype)
+
+    def _code(self, dtype: np.dtype[Any]) -> Callable[..., Any]:
         version = self.versions.get(dtype) or self.compile(dtype)
-        return next(iter(version.overloads.values())).entry_point
+        return self.codes.setdefault(dtype, next(iter(version.overloads.values())).entry_point)
 
     def takes(self, dtype: np.dtype[Any]) -> bool:
         return self.half == (dtype.itemsize == 2)

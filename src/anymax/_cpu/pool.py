@@ -104,6 +104,11 @@ def spread(task: Callable[[int, int], object], count: int, work: int) -> None:
     run(lambda i: task(i * step, min(count, (i + 1) * step)), -(-count // step))
 
 
+def worth_parts(count: int, work: int) -> bool:
+    """Whether `spread` would make more than one range."""
+    return count > 1 and count * work >= 2 * _LEAST
+
+
 def num_threads() -> int:
     """Threads a call may use: what was set, else ANYMAX_NUM_THREADS, else the processors this
     process may run on."""
