@@ -14,9 +14,9 @@ import pytest
 
 from anymax._cuda import launch, row_cross_entropy, row_softmax
 from anymax._cuda.spec import KernelSpec, parse_signature
-from kernels import oracles, shim, test_cuda_host
+from kernels import oracles, row_cases, shim
 from kernels.oracles import TRUTH, assert_close, wide
-from kernels.test_cuda_host import COLS, DTYPES, KINDS, OPTIONS, logits, masks
+from kernels.row_cases import COLS, DTYPES, KINDS, OPTIONS, logits, masks
 
 pytestmark = [
     pytest.mark.gpu,
@@ -85,7 +85,7 @@ def torch_cuda(request):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows(library, kind, dtype, cols):
-    forward, backward = test_cuda_host.functions(kind)
+    forward, backward = row_cases.functions(kind)
     for where in masks(cols).values():
         x = logits(cols, dtype)
         device_x, device_where = library.to_device(x), library.to_device(where)
@@ -101,10 +101,8 @@ def test_rows(library, kind, dtype, cols):
             axis=(1,), scale=-0.75,
         )  # fmt: skip
         truth = oracles.backward(kind, x, where, g, (1,), -0.75, TRUTH)
-        plain = test_cuda_host.plain_gradient(
-            kind, x, where, library.to_host(y), g, (1,), -0.75, dtype
-        )
-        size = test_cuda_host.terms(kind, x, where, g, (1,), -0.75)
+        plain = row_cases.plain_gradient(kind, x, where, library.to_host(y), g, (1,), -0.75, dtype)
+        size = row_cases.terms(kind, x, where, g, (1,), -0.75)
         assert_close(library.to_host(dx), truth, plain, dtype, size=size)
 
 
@@ -113,7 +111,7 @@ def test_rows(library, kind, dtype, cols):
 @pytest.mark.parametrize("options", OPTIONS)
 def test_cross_entropy(library, dtype, cols, options):
     for probabilities in (False, True):
-        case = test_cuda_host.cross_entropy_case(cols, dtype, probabilities=probabilities)
+        case = row_cases.cross_entropy_case(cols, dtype, probabilities=probabilities)
         x, target, weight, row_scale = case
         operands = (x, target, masks(cols)["random"], weight, row_scale)
         device = tuple(map(library.to_device, operands))
@@ -124,7 +122,7 @@ def test_cross_entropy(library, dtype, cols, options):
             **OPTIONS[options],
         )  # fmt: skip
         actual = [*map(library.to_host, outputs), library.to_host(dx)]
-        test_cuda_host.compare_cross_entropy(actual, operands, g, OPTIONS[options], dtype)
+        row_cases.compare_cross_entropy(actual, operands, g, OPTIONS[options], dtype)
 
 
 def test_cupy_current_stream_is_used():

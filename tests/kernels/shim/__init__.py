@@ -8,8 +8,8 @@ addresses, divergent barriers and writes to read-only arguments, and says where.
 block as fibers of one operating system thread and, in check mode, keeps shadow memory; ``kernels/``
 holds the mistakes that prove the checker works, and the emulated instructions' own test.
 
-What it does not do: speed; the device's own rounding (tensor cores sum in order, fast intrinsics
-are exact, nothing is flushed to zero); clusters, grid-wide barriers or waiting for another block, as
+What it does not do: speed; the rounding of a device (tensor cores sum in order, fast intrinsics are
+exact, nothing is flushed to zero); clusters, grid-wide barriers or waiting for another block, as
 blocks run one after another; mbarrier, TMA and wgmma; races between single bytes, as shadow memory
 has a cell for two; plain memcpy of large structs. It needs Linux and g++, on x86-64 (the context
 switch for AArch64 is written, but has not been run).

@@ -44,12 +44,12 @@ def why_not() -> str | None:
     return None
 
 
-def library(spec: KernelSpec, *, check: bool, defines: tuple[str, ...] = ()) -> Path:
+def library(spec: KernelSpec, *, check: bool) -> Path:
     """Build `spec` and return the shared library; results are kept between runs."""
     text = "\n".join((
         '#include "cuda_shim.h"', flatten(spec.source), f"SHIM_EXPORT(kernel, {spec.instance})\n"
     ))  # fmt: skip
-    flags = [*KERNEL_FLAGS, *(CHECK_FLAGS if check else ()), *(f"-D{name}" for name in defines)]
+    flags = [*KERNEL_FLAGS, *(CHECK_FLAGS if check else ())]
     path = _folder() / f"{cache.key(text, *flags, _own_sources(), _compiler())}.so"
     if path.exists():
         return path

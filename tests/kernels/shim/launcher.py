@@ -38,8 +38,6 @@ class ShimLauncher:
         Operating system threads that blocks are spread over when not checking.
     exact : bool, default True
         In check mode, demand that every output byte is written exactly once.
-    defines : tuple of str
-        Macros, for kernels with mistakes that a macro switches on.
     """
 
     def __init__(
@@ -50,10 +48,9 @@ class ShimLauncher:
         seed: int = 0,
         threads: int = 2,
         exact: bool = True,
-        defines: tuple[str, ...] = (),
     ) -> None:
         self.check, self.order, self.seed, self.threads = check, ORDERS[order], seed, threads
-        self.exact, self.defines = exact, defines
+        self.exact = exact
         self.launched: list[KernelSpec] = []
         self._libraries: dict[KernelSpec, _Library] = {}
 
@@ -97,7 +94,7 @@ class ShimLauncher:
 
     def _library(self, spec: KernelSpec) -> _Library:
         if spec not in self._libraries:
-            path = build.library(spec, check=self.check, defines=self.defines)
+            path = build.library(spec, check=self.check)
             self._libraries[spec] = _Library(path, spec)
         return self._libraries[spec]
 
