@@ -132,6 +132,8 @@ def is_index(x: Any) -> bool:
 def as_floats(x: Any, dtype: Any) -> np.ndarray[Any, Any]:
     """C-contiguous float32 or float64 from floats of any width."""
     values = borrow(x)
+    if values.dtype == dtype and values.flags.c_contiguous:
+        return values
     if values.dtype == np.uint16:
         values = (values.astype(np.uint32) << 16).view(np.float32)
     return np.ascontiguousarray(values, dtype).reshape(values.shape)  # it makes 0-d arrays 1-d
@@ -139,7 +141,7 @@ def as_floats(x: Any, dtype: Any) -> np.ndarray[Any, Any]:
 
 def flat_room(out: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """All cells of a fresh array in one row, as kernels write them."""
-    return room_for_rows(out, tuple(range(out.ndim))).reshape(-1)
+    return (out.view(np.int16) if out.dtype == np.float16 else out).reshape(-1)
 
 
 def fill(out: Any, value: float) -> None:

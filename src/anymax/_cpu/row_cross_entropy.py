@@ -50,6 +50,8 @@ class _Call:
         if value is None or isinstance(value, (int, float)):
             return np.full(self.rows.shape[0], value or 0.0, self.dtype)
         values = as_floats(value, self.dtype)
+        if values.shape == self.shape[:-1]:
+            return values.reshape(-1)
         return np.ascontiguousarray(np.broadcast_to(values, self.shape[:-1])).reshape(-1)
 
     def losses(self, hint: Any, dx: Any) -> tuple[Any, Any]:

@@ -9,7 +9,15 @@ import numpy as np
 from numba import types
 
 from anymax._cpu import short
-from anymax._cpu.arrays import borrow, empty, kept_rows, put_rows, room_for_rows, take_rows
+from anymax._cpu.arrays import (
+    borrow,
+    empty,
+    flat_room,
+    kept_rows,
+    put_rows,
+    room_for_rows,
+    take_rows,
+)
 from anymax._cpu.blocks import each_block, each_chunk, is_long
 from anymax._cpu.jit import Kernel, bare, const, jit, keep
 from anymax._cpu.row_softmax_backward import (
@@ -220,7 +228,7 @@ def logsumexp(x: Any, where: Any, /, *, axis: Any, scale: float) -> Any:
     axes = (axis,) if isinstance(axis, int) else axis
     out = empty([n for i, n in enumerate(x.shape) if i not in axes], None, x)
     source, target = borrow(x), borrow(out)
-    y = room_for_rows(target, tuple(range(target.ndim))).reshape(-1)
+    y = flat_room(target)
     if source.size == 0:
         target[...] = -np.inf if target.dtype.kind == "f" else 0xFF80  # the bfloat16 of -inf
         return out
