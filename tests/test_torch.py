@@ -244,13 +244,13 @@ def test_inductor_with_gradient():
     torch._dynamo.reset()
 
     def f(x):
-        return am.cross_entropy(x, LABELS, where=KEEP[:1]) + am.softmax(x).square().sum()
+        return am.cross_entropy(x, LABELS, where=KEEP[:1])
 
     x = X.float().requires_grad_()
     compiled = torch.compile(f, fullgraph=True)
     (got,) = torch.autograd.grad(compiled(x), x)
     (wanted,) = torch.autograd.grad(f(x), x)
-    torch.testing.assert_close(got, wanted)
+    torch.testing.assert_close(got, wanted)  # a masked label costs inf, and its gradient is finite
 
 
 def test_compiled_code_ignores_the_context(backend):

@@ -1,5 +1,6 @@
 """What a call costs beyond its arithmetic: dispatch on a few numbers, and the import."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -45,7 +46,7 @@ def masked_scipy():
 
 def importing(library):
     command = [sys.executable, "-c", f"import {library}"]
-    environment = {"PYTHONPATH": SOURCE}
+    environment = {**os.environ, "PYTHONPATH": SOURCE}
     return lambda: subprocess.run(command, env=environment, check=True)
 
 
