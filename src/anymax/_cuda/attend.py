@@ -131,7 +131,8 @@ class _Backward:
         out, lse = (arrays.contiguous(x) for x in outputs)
         args = (
             out, lse, self.dout, dlse, self.named["sink"], *self.saved, self.dsink, plan.entries,
-            self.padded, int(plan.tiled), *self.dout_steps, *plan.steps.get("dlse", absent), *plan.scalars,
+            self.padded, int(plan.tiled), *self.dout_steps, *plan.steps.get("dlse", absent),
+            *plan.scalars,
         )  # fmt: skip
         blocks = -(-rows * (self.padded // 32) // (attend_specs.ROWS_THREADS // 32))
         _launch(self.launcher, attend_specs.STATS[plan.dtype], blocks, args)
@@ -215,9 +216,7 @@ def _words(rows: int) -> int:
     return -(-rows // 32)
 
 
-def _mark(
-    operands: Sequence[Array | None], plan: Plan, launcher: Launcher
-) -> tuple[Array, Array]:
+def _mark(operands: Sequence[Array | None], plan: Plan, launcher: Launcher) -> tuple[Array, Array]:
     """One bit per row of q, and per row of k with v, that is set where the row is not finite."""
     q, k, v = operands[:3]
     q_words = plan.entries * plan.heads * _words(plan.rows)

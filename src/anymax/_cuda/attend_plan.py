@@ -16,7 +16,7 @@ Strides = tuple[int, ...]
 
 KINDS = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 3}
 BATCH_AXES = 3
-# Lengths stay below this, and an open side of a window is this wide, so that kernels add in 32 bits.
+# Lengths stay below this and an open side of a window is this wide: kernels add in 32 bits.
 UNBOUNDED = 1 << 28
 MAX_DEPTH = 256
 
@@ -159,10 +159,10 @@ def _batch_steps(
         rank = max(len(x.shape) - len(TRAILING[name]), 0)
         parts[name] = (tuple(x.shape[:rank]), arrays.strides(x)[:rank])
     full = max(len(shape) for shape, _ in parts.values())
-    padded = {n: ((1,) * (full - len(s)) + s, (0,) * (full - len(t)) + t) for n, (s, t) in parts.items()}
-    batch = tuple(
-        next((s[a] for s, _ in padded.values() if s[a] != 1), 1) for a in range(full)
-    )
+    padded = {
+        n: ((1,) * (full - len(s)) + s, (0,) * (full - len(t)) + t) for n, (s, t) in parts.items()
+    }
+    batch = tuple(next((s[a] for s, _ in padded.values() if s[a] != 1), 1) for a in range(full))
     steps = {
         name: tuple(0 if size == 1 else step for size, step in zip(shape, strides, strict=True))
         for name, (shape, strides) in padded.items()

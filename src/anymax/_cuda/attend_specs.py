@@ -1,4 +1,4 @@
-"""The attention kernels: which template instances exist, with their tile sizes and shared memory."""
+"""The attention kernels: which template instances exist, their tile sizes and shared memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gradients of operands that were broadcast: sum the full gradient over the axes they repeat along."""
+"""Gradients of operands that were broadcast: sums over the axes that they repeat along."""
 
 from __future__ import annotations
 
