@@ -17,7 +17,7 @@ from .attend_lanes import (
     absolute, cast, exp2, fma, iota, load, peak, peek, poke, size, splat, spread, store, total, width,
 )  # fmt: skip
 from .attend_pack import LEFT, copy_row, pack_rows, turn_columns, turn_strip
-from .attend_plan import HEAD, LINE, PLAN
+from .attend_plan import HEAD, PLAN
 from .attend_rows import fill, finish_scores
 from .jit import const, jit
 from .tile import ROWS, VECTORS, product_add, product_add_narrow
@@ -25,6 +25,7 @@ from .tile import ROWS, VECTORS, product_add, product_add_narrow
 __all__ = ["KEYS", "backward_part", "backward_scratch", "gather_part", "pack_keys_part", "pack_queries_part"]
 
 KEYS = 256  # per block: dk and dv of a block stay in the second-level cache
+LINE = KEYS + 16  # row stride of tiles
 STRIPS = 4  # per block of queries
 
 _piece = jit(cache=False, reassoc=False)
@@ -243,11 +244,11 @@ def _grade_block(
         strip = at // ROWS * LEFT * s
         score_tiles(
             p.q_strips + strip * p.wide, p.kt + keys * p.wide, p.dim, p.wide, first, count, x + down,
-            like,
+            LINE, like,
         )  # fmt: skip
         score_tiles(
             p.do_strips + strip * p.wide_v, p.vt + values * p.wide_v, p.dim_v, p.wide_v, first, count,
-            ds + down, like,
+            ds + down, LINE, like,
         )  # fmt: skip
         _grade_strip(
             p, h, head, at, begin + t * ROWS, first, count, chunk, x + down, ds + down, caps + down,
@@ -318,10 +319,17 @@ def gather_part(witness: Any, plan: Any, heads: Any, head: Any) -> None:
     p, like = plan[0], witness[0]
     s, padded = size(like), -(-p.length // ROWS) * ROWS
     step = heads.size * padded * p.wide * s
+    whole = p.dim // width(like) * width(like)
     for i in range(p.length):
         source = p.dq_parts + (head * padded + i) * p.wide * s
-        for d in range(p.dim):
-            value = peek(source + d * s, like)
+        place = p.dq + (head * p.length + i) * p.dim * s
+        for d in range(0, whole * s, width(like) * s):
+            values = load(source + d, like)
             for c in range(1, p.chunks):
-                value += peek(source + c * step + d * s, like)
-            poke(p.dq + ((head * p.length + i) * p.dim + d) * s, value * cast(p.scale, like))
+                values = values + load(source + c * step + d, like)
+            store(place + d, values * spread(p.scale, like))
+        for d in range(whole * s, p.dim * s, s):
+            value = peek(source + d, like)
+            for c in range(1, p.chunks):
+                value += peek(source + c * step + d, like)
+            poke(place + d, value * cast(p.scale, like))

@@ -133,18 +133,19 @@ def strip_reach(p: Any, h: Any, first: Any, rows: Any) -> Any:
 
 @_piece
 def score_tiles(
-    queries: Any, keys: Any, dim: Any, wide: Any, first: Any, count: Any, scores: Any, like: Any
+    queries: Any, keys: Any, dim: Any, wide: Any, first: Any, count: Any, scores: Any, line: Any,
+    like: Any,
 ) -> None:  # fmt: skip
     """q k^T of one strip against `count` packed keys from `first`, both multiples of a tile."""
     tile = VECTORS * width(like)
     if dim == 0:
         for r in range(ROWS):
-            fill(scores + r * LINE * size(like), count, cast(0, like))
+            fill(scores + r * line * size(like), count, cast(0, like))
         return
     for j in range(0, count, tile):
         product_set(
             like, queries, 1, LEFT, keys + (first + j) * wide * size(like), tile,
-            scores + j * size(like), LINE, dim, 0,
+            scores + j * size(like), line, dim, 0,
         )  # fmt: skip
 
 
@@ -302,7 +303,7 @@ def _strip_block(
     count = -(-(last - first) // tile) * tile
     score_tiles(
         room.queries + t * LEFT * p.wide * s, p.kt + h.k * p.wide_keys * p.wide * s, p.dim, p.wide,
-        first, count, room.scores, like,
+        first, count, room.scores, LINE, like,
     )  # fmt: skip
     _weigh(p, h, room, t, i, rows, first, count, bad, like)
     _mix_values(
