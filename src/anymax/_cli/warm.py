@@ -16,7 +16,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--dtype",
         nargs="+",
         default=["float32", "float64"],
-        choices=["float16", "float32", "float64"],
+        choices=["float16", "bfloat16", "float32", "float64"],
         help="dtypes of the CPU kernels (default: float32 float64)",
     )
     parser.add_argument(
