@@ -84,7 +84,7 @@ def cross_entropy(
     allowed = np.ones(x.shape, bool) if where is None else np.broadcast_to(where, x.shape)
     z, e, s, m, keep = _parts(y, allowed, (-1,), 1.0, dtype)
     log_s = _log_sum(z, e, s, keep, (-1,))
-    lse = np.where(s == 0, -np.inf, m + log_s)[:, 0]
+    lse = np.where(s == 0, -np.inf, np.where(m == np.inf, m, m + log_s))[:, 0]
     wt = _weighted_target(target, allowed, weight, smoothing, dtype)
     loss = wt.sum(-1) * log_s[:, 0] - np.where(keep, wt * z, 0).sum(-1)
     loss = np.where(((wt > 0) & ~keep).any(-1), loss + np.inf, loss) + square * lse**2
@@ -94,7 +94,7 @@ def cross_entropy(
     if dtype == TRUTH:
         p = np.where(keep, e / np.where(s == 0, 1, s), 0)
     else:  # plain code keeps lse for the gradient, and pays with its rounding
-        p = np.where(keep, np.exp(y - lse[:, None]), 0)
+        p = np.where(keep, np.exp(y - lse[:, None]) + 0 * s, 0)
     g_loss, g_lse = (np.zeros(len(x)) if g is None else g for g in cotangents)
     g = np.where(scale == 0, 0, g_loss.astype(dtype) * scale)[:, None]
     by_loss = (wt.sum(-1, keepdims=True) + 2 * square * lse[:, None]) * p - wt

@@ -112,6 +112,10 @@ CAUGHT = {
         "shift out of range at bugs.cu",
         ("shift_too_far", "int* y, int k", [np.zeros(32, np.int32), 5], {"block": 32}),
     ),
+    "locals beyond the stack": (
+        "stack of more than 131072 bytes",
+        ("large_locals", "float* y, int n", [outputs(), 40000], {}),
+    ),
     "output left out": (
         "coverage of y: 4 bytes never written",
         ("output_left_out", "float* y, int n", [outputs(), 63], {}),
@@ -175,6 +179,22 @@ def test_report_names_line_and_thread():
     lines = (KERNELS / "bugs.cu").read_text().splitlines()
     line = next(i for i, text in enumerate(lines, 1) if "global_write_bounds" in text)
     assert f"at bugs.cu:{line} [block (0,0,0) thread (63,0,0) warp 1 lane 31" in str(caught.value)
+
+
+def test_launches_leave_nothing_behind():
+    """Stacks that stay mapped would make a long test run out of mappings."""
+
+    def mappings():
+        return Path("/proc/self/maps").read_text().count("\n")
+
+    launcher = ShimLauncher(check=False)
+    params = parse_signature("float* y")
+    spec = KernelSpec("block_reverse", KERNELS / "bugs.cu", "block_reverse<true>", params, 64)
+    launcher.launch(spec, (8,), (64,), 0, [outputs()])
+    before = mappings()
+    for _ in range(50):
+        launcher.launch(spec, (8,), (64,), 0, [outputs()])
+    assert mappings() < before + 50
 
 
 def test_wrong_parameter_list_is_refused():

@@ -118,7 +118,7 @@ __global__ void __launch_bounds__(BLOCK, 512 / BLOCK)
   if (saved_lse) {
     row_lse = saved_lse[r];
     base = row_lse == -infinity<F>() ? F(0) : row_lse;
-    inverse = 1;
+    inverse = row_lse == infinity<F>() ? quiet_nan<F>() : F(1);
     log_mass = 0;
   } else {
     const Normaliser<F> of_row(exp_sum<GROUP, VEC>(logits, cols), F(1));

@@ -35,12 +35,10 @@ __global__ void __launch_bounds__(BLOCK, 768 / BLOCK)
     masked_logits(z, row, mask_row, mask_column, turn, i);
     sum.add(z, size);
   });
-  sum = group_merge<GROUP>(sum, size);
-  const Normaliser<F> of_row(sum, size);
+  const Normaliser<F> of_row(group_merge<GROUP>(sum, size), size);
 
   if (form == form_logsumexp) {
-    const F lse = of_row.overflown && sum.rest == sum.rest ? infinity<F>() : of_row.lse();
-    if (lane_of_group<GROUP>() == 0) y[r] = narrow<T>(lse);
+    if (lane_of_group<GROUP>() == 0) y[r] = narrow<T>(of_row.lse());
     return;
   }
   T* out = y + r * cols;

@@ -145,19 +145,23 @@ AMX_DEVICE ExpSum<F> group_merge(ExpSum<F> x, F scale) {
   return group_reduce<GROUP>(x, ExpSum<F>::nothing(), MergeExpSums<F>{scale});
 }
 
-// A finished sum, ready to turn logits into weights. A +inf that takes part makes all weights NaN.
+// A finished sum, ready to turn logits into weights. A +inf that takes part makes all weights NaN, and lse +inf.
 template <class F>
 struct Normaliser {
   F scale, base, inverse, log_mass;
-  bool is_empty, overflown;
+  bool is_empty, overflown, holds_nan;
 
   AMX_DEVICE Normaliser(ExpSum<F> sum, F of) : scale(of), base(sum.base()) {
     is_empty = sum.is_empty();
     overflown = sum.top == infinity<F>();
+    holds_nan = sum.rest != sum.rest;
     inverse = overflown ? quiet_nan<F>() : is_empty ? F(0) : F(1) / sum.mass();
     log_mass = overflown ? quiet_nan<F>() : log(sum.count) + log1p(sum.rest / sum.count);
   }
-  AMX_DEVICE F lse() const { return is_empty ? -infinity<F>() : base * scale + log_mass; }
+  AMX_DEVICE F lse() const {
+    if (is_empty) return -infinity<F>();
+    return overflown && !holds_nan ? infinity<F>() : base * scale + log_mass;
+  }
   AMX_DEVICE F weight(F z) const { return z == -infinity<F>() ? F(0) : exp((z - base) * scale) * inverse; }
   AMX_DEVICE F log_weight(F z) const { return z == -infinity<F>() ? z : (z - base) * scale - log_mass; }
 };

@@ -92,3 +92,9 @@ __global__ void output_written_twice(float* y) {
   y[threadIdx.x] = 1;
   y[threadIdx.x] = 2;
 }
+
+__global__ void large_locals(float* y, int n) {
+  volatile float local[40000];
+  for (int i = 0; i < n; i++) local[i] = float(i);
+  y[threadIdx.x] = local[n - 1];
+}

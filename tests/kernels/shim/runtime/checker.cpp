@@ -93,7 +93,12 @@ void report_outside(const unsigned char* p, size_t size, const char* verb, void*
     distance = gap;
     nearest = region.name;
   }
-  report("invalid %s of %zu bytes, %ld bytes outside %s, pc=%p", verb, size, distance, nearest, pc);
+  auto stack = reinterpret_cast<const unsigned char*>(scheduler->running->stack);
+  if (p < stack && p >= stack - red_zone) {
+    report("thread needs a stack of more than %zu bytes, pc=%p", stack_size, pc);
+  } else {
+    report("invalid %s of %zu bytes, %ld bytes outside %s, pc=%p", verb, size, distance, nearest, pc);
+  }
   scheduler->stop();
 }
 

@@ -2,20 +2,33 @@
 
 #include <sys/mman.h>
 
-#include <cstdint>
 #include <cstring>
 #include <new>
 
 namespace cuda_shim {
 
-constexpr size_t guard = 65536;  // a multiple of every page size in use
+namespace {
+constexpr uint64_t mark = 0x5ca1ab1e0ddba11;  // at a stack's far end; whoever overwrites it has gone too deep
+}
 
-char* new_stack() {
+Stacks::Stacks(unsigned count) : size_(count * (red_zone + stack_size)) {
   int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-  void* place = mmap(nullptr, guard + stack_size, PROT_READ | PROT_WRITE, flags, -1, 0);
+  void* place = mmap(nullptr, size_, PROT_READ | PROT_WRITE, flags, -1, 0);
   if (place == MAP_FAILED) throw std::bad_alloc();
-  mprotect(place, guard, PROT_NONE);
-  return static_cast<char*>(place) + guard;
+  start_ = static_cast<char*>(place);
+}
+
+Stacks::~Stacks() { munmap(start_, size_); }
+
+bool has_overflown(const char* stack) {
+  uint64_t found;
+  std::memcpy(&found, stack, sizeof found);
+  return found != mark;
+}
+
+static uintptr_t marked_top(char* stack) {
+  std::memcpy(stack, &mark, sizeof mark);
+  return (reinterpret_cast<uintptr_t>(stack) + stack_size) & ~uintptr_t(63);
 }
 
 #if defined(__x86_64__)
@@ -44,8 +57,7 @@ cuda_shim_switch:
 )");
 
 void* first_frame(char* stack, void (*entry)()) {
-  auto top = (reinterpret_cast<uintptr_t>(stack) + stack_size) & ~uintptr_t(63);
-  void** frame = reinterpret_cast<void**>(top);
+  void** frame = reinterpret_cast<void**>(marked_top(stack));
   *--frame = nullptr;  // where `entry` would return to; also aligns the stack as after a call
   *--frame = reinterpret_cast<void*>(entry);
   for (int saved = 0; saved < 6; saved++) *--frame = nullptr;
@@ -87,8 +99,7 @@ cuda_shim_switch:
 )");
 
 void* first_frame(char* stack, void (*entry)()) {
-  auto top = (reinterpret_cast<uintptr_t>(stack) + stack_size) & ~uintptr_t(63);
-  void** frame = reinterpret_cast<void**>(top) - 22;
+  void** frame = reinterpret_cast<void**>(marked_top(stack)) - 22;
   std::memset(frame, 0, 22 * sizeof(void*));
   frame[11] = reinterpret_cast<void*>(entry);  // x30, the return address
   return frame;

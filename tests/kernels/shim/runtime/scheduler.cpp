@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "checker.h"
-#include "fiber.h"
 #include "report.h"
 
 namespace cuda_shim {
@@ -12,16 +11,6 @@ thread_local Context* context;
 thread_local Scheduler* scheduler;
 
 namespace {
-
-// Stacks are kept from launch to launch; growing this is the expensive part of a first launch.
-std::vector<Fiber>& fibers_of_this_thread(unsigned size) {
-  static thread_local std::vector<Fiber> fibers;
-  while (fibers.size() < size) {
-    fibers.emplace_back();
-    fibers.back().stack = new_stack();
-  }
-  return fibers;
-}
 
 void fiber_entry() {
   scheduler->launch.kernel(scheduler->launch.args);
@@ -40,7 +29,8 @@ void finish_copy(const PendingCopy& copy) {
 Scheduler::Scheduler(const Launch& l)
     : launch(l),
       size(l.block.x * l.block.y * l.block.z),
-      fibers_(fibers_of_this_thread(size)),
+      stacks_(size),
+      fibers_(size),
       of_warp_((size + 31) / 32),
       of_thread_(size),
       random_(l.seed) {}
@@ -58,6 +48,7 @@ void Scheduler::start_fibers(uint3 block) {
     fiber.block_interval = fiber.warp_interval = 0;
     fiber.copy_group = 0;
     fiber.copies.clear();
+    fiber.stack = stacks_[i];
     fiber.stack_pointer = first_frame(fiber.stack, fiber_entry);
   }
   for (unsigned i : order) enqueue(i);
@@ -136,6 +127,7 @@ void Scheduler::stop() {
 
 void Scheduler::finish_fiber() {
   if (!running->copies.empty()) report("thread exits with cp.async copies it never waited for");
+  if (has_overflown(running->stack)) report("thread needs a stack of more than %zu bytes", stack_size);
   running->state = State::done;
   alive_--;
   if (arrived_ && arrived_ == alive_) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "../include/shim_runtime.h"
+#include "fiber.h"
 #undef threadIdx
 #undef blockIdx
 #undef blockDim
@@ -86,7 +87,8 @@ class Scheduler {
   void reorder(size_t from);
   void report_deadlock();
 
-  std::vector<Fiber>& fibers_;
+  Stacks stacks_;
+  std::vector<Fiber> fibers_;
   std::vector<unsigned> queue_;
   size_t next_ = 0;
   std::vector<Exchange> of_warp_, of_thread_;  // full warps share one; a smaller mask gets one per thread
