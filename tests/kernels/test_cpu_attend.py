@@ -68,7 +68,8 @@ def logits(case, dtype):
     padded = i >= per_entry["q_lengths"]
     keep &= (j < per_entry["k_lengths"]) & ~padded
     return dict(
-        q=q, k=k, v=v, s=np.broadcast_to(s, shape), keep=keep, bad=(bad & keep).any(-1), slope=slope,
+        q=q, k=k, v=v, s=np.broadcast_to(s, shape), keep=keep, bad=(bad & keep).any(-1),
+        slope=slope,
         padded=np.broadcast_to(padded[..., 0], shape[:-1]), distance=np.abs(relative), group=group,
     )  # fmt: skip
 
@@ -114,7 +115,9 @@ def oracle_grads(case, do, dlse, dtype=np.float64):
     raw = dtype(case["options"]["scale"]) * ds * d["slope"]
 
     def kv(g, like):
-        g = g.reshape(*g.shape[:-3], g.shape[-3] // max(d["group"], 1), max(d["group"], 1), *g.shape[-2:])
+        g = g.reshape(
+            *g.shape[:-3], g.shape[-3] // max(d["group"], 1), max(d["group"], 1), *g.shape[-2:]
+        )
         return unbroadcast(g.sum(-3), like.shape)
 
     grads = dict(
@@ -136,8 +139,8 @@ def oracle_grads(case, do, dlse, dtype=np.float64):
 
 
 def make(
-    batch=(2,), heads=4, kv_heads=2, length=37, keys=45, dim=16, dim_v=None, dtype=np.float32, seed=0,
-    scale=None, causal=False, window=None, softcap=None, **extra,
+    batch=(2,), heads=4, kv_heads=2, length=37, keys=45, dim=16, dim_v=None, dtype=np.float32,
+    seed=0, scale=None, causal=False, window=None, softcap=None, **extra,
 ):  # fmt: skip
     rng = np.random.default_rng(seed)
     dim_v = dim if dim_v is None else dim_v
@@ -243,9 +246,10 @@ CASES = {
     "lengths, window": dict(q_lengths=[30, 5], k_lengths=[45, 40], window=(4, 2)),
     "no key is valid": dict(q_lengths=[30, 0], k_lengths=[0, 20], sink=(H,)),
     "everything": dict(
-        length=50, keys=600, dim=24, dim_v=40, mask=(B, 1, 50, 600), bias=(1, H, 50, 600), sink=(H,),
-        slopes=(H,), q_lengths=[50, 31], k_lengths=[600, 570], causal="lower_right", window=(300, None),
-        softcap=3.0,
+        length=50, keys=600, dim=24, dim_v=40, mask=(B, 1, 50, 600), bias=(1, H, 50, 600),
+        sink=(H,),
+        slopes=(H,), q_lengths=[50, 31], k_lengths=[600, 570], causal="lower_right", window=(300,
+        None), softcap=3.0,
     ),
     "large logits": dict(scale=300.0),
 }  # fmt: skip
@@ -311,7 +315,7 @@ def test_gradients_match_finite_differences():
 def test_bad_numbers_reach_only_those_who_attend_them(length, bad):
     case = make(length=length, keys=600, causal="lower_right", q_lengths=[length, length - 1])
     ops = case["operands"]
-    clean_out, clean_lse = run(case)
+    clean_out, _ = run(case)
     for name in "qkv":
         ops[name] = ops[name].copy()
     ops["k"][0, 0, 598, 3] = bad  # seen by the last two queries of heads 0 and 1
@@ -376,8 +380,8 @@ def test_sink_of_minus_infinity_is_no_sink():
 
 
 SHAPES = [
-    dict(length=0), dict(keys=0), dict(keys=0, length=2), dict(batch=(0,)), dict(heads=0, kv_heads=0),
-    dict(dim_v=0), dict(dim_v=0, length=2), dict(keys=0, sink=(4,)),
+    dict(length=0), dict(keys=0), dict(keys=0, length=2), dict(batch=(0,)), dict(heads=0,
+    kv_heads=0), dict(dim_v=0), dict(dim_v=0, length=2), dict(keys=0, sink=(4,)),
 ]  # fmt: skip
 
 
@@ -467,7 +471,6 @@ def test_threads_do_not_change_a_bit():
         bias=(1, 1, 150, 1500), slopes=(4,), sink=(4,),
     )  # fmt: skip
     decode = make(batch=(1,), length=1, keys=5000)
-    rng = np.random.default_rng(7)
     found = []
     try:
         for threads in (1, 2, 3):

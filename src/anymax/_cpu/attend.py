@@ -8,10 +8,11 @@ import numpy as np
 
 from . import pool
 from .arrays import borrow
+from .attend_forward import STRIPS, forward_part, forward_scratch
 from .attend_gradients import gradients
-from .attend_forward import CHUNK, STRIPS, forward_part, forward_scratch, pack_part
 from .attend_lanes import BYTES
 from .attend_memory import address, scratch
+from .attend_pack import CHUNK, pack_part
 from .attend_plan import Call, offsets
 from .attend_thin import SPLIT, THIN, merge_parts, state_width, thin_part, thin_scratch
 from .tile import ROWS, VECTORS
@@ -38,7 +39,7 @@ def forward(q: Any, k: Any, v: Any, *rest: Any, **options: Any) -> tuple[Any, An
 
 def describe(operands: tuple[Any, ...], options: dict[str, Any]) -> Call:
     """Operands as NumPy arrays of the computing type."""
-    floats = [None if x is None else widen(x) for x in operands]
+    floats: list[Any] = [None if x is None else widen(x) for x in operands]
     dtype = floats[0].dtype
     for i in (1, 2, 4):
         if floats[i] is not None and floats[i].dtype != dtype:
@@ -107,7 +108,9 @@ def run_thin(call: Call) -> None:
     p = call.plan[0]
     splits, groups = max(1, -(-int(p["keys"]) // SPLIT)), call.heads.size // int(p["group"])
     k_at, v_at = starts(call)
-    states = call.arena.take(call.heads.size * int(p["length"]) * splits * state_width(p), call.dtype)
+    states = call.arena.take(
+        call.heads.size * int(p["length"]) * splits * state_width(p), call.dtype
+    )
     work, merge, need = thin_part.code(call.dtype), merge_parts.code(call.dtype), thin_scratch(p)
 
     def task(part: int) -> None:
@@ -124,10 +127,15 @@ def backward(
 ) -> tuple[Any, ...]:  # fmt: skip
     """One gradient per operand, None where not needed."""
     call = describe(operands, options)
-    known = [None if x is None else widen(x).astype(call.dtype, copy=False) for x in (*outputs, *cotangents)]
+    known: list[Any] = [
+        None if x is None else widen(x).astype(call.dtype, copy=False)
+        for x in (*outputs, *cotangents)
+    ]
     found = gradients(call, starts(call), *known, needs)
     call.arena.release()
-    return tuple(None if g is None else hand_back(g, x) for g, x in zip(found, operands, strict=True))
+    return tuple(
+        None if g is None else hand_back(g, x) for g, x in zip(found, operands, strict=True)
+    )
 
 
 def hand_back(g: np.ndarray[Any, Any], like: Any) -> Any:

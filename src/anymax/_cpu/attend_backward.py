@@ -6,23 +6,32 @@ that is summed in order afterwards. So results don't depend on who computed what
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import numba
 import numpy as np
 
-from .attend_forward import pack_tiles, part_types, score_tiles, strip_reach
+from .attend_forward import part_types, score_tiles, strip_reach
 from .attend_lanes import (
-    absolute, cast, exp2, fma, iota, load, peak, peek, poke, size, splat, spread, store, total, width,
+    absolute,
+    cast,
+    fma,
+    iota,
+    load,
+    peek,
+    poke,
+    size,
+    spread,
+    store,
+    total,
+    width,
 )  # fmt: skip
-from .attend_pack import LEFT, copy_row, pack_rows, turn_columns, turn_strip
-from .attend_plan import HEAD, PLAN
+from .attend_pack import LEFT, copy_row
+from .attend_power import exp2
 from .attend_rows import fill, finish_scores
-from .jit import const, jit
+from .jit import jit
 from .tile import ROWS, VECTORS, product_add, product_add_narrow
 
-__all__ = ["KEYS", "backward_part", "backward_scratch", "gather_part", "pack_keys_part", "pack_queries_part"]
+__all__ = ["KEYS", "backward_part", "backward_scratch", "gather_part"]
 
 KEYS = 256  # per block: dk and dv of a block stay in the second-level cache
 LINE = KEYS + 16  # row stride of tiles
@@ -38,98 +47,6 @@ def backward_scratch(plan: Any) -> int:
     return 3 * rows * LINE + (KEYS + ROWS) * int(plan["wide"] + plan["wide_v"]) + LINE + 64
 
 
-def _pack_types(T: Any) -> tuple[Any, ...]:
-    row = const(numba.int64, 1)
-    return T[::1], const(numba.from_dtype(PLAN), 1), row, row, numba.int64
-
-
-@jit(args=_pack_types, reassoc=False)
-def pack_keys_part(scratch: Any, plan: Any, k_at: Any, v_at: Any, part: Any) -> None:
-    """Pack one slice of k (columns and rows) or, after those, of v (columns)."""
-    p, like = plan[0], scratch[0]
-    s, tile = size(like), VECTORS * width(like)
-    if part < k_at.size:
-        at = part * p.wide_keys
-        rows = p.k_rows + at * p.wide * s
-        pack_rows(
-            k_at[part], p.k_row, p.k_col, 0, p.wide_keys, p.keys, p.dim, p.wide, 1.0, rows,
-            p.k_flags + at, like,
-        )  # fmt: skip
-        for j in range(0, p.wide_keys, tile):
-            turn_columns(rows + j * p.wide * s, p.wide, p.kt + (at + j) * p.wide * s, like)
-    else:
-        at = (part - k_at.size) * p.wide_keys
-        pack_tiles(
-            v_at[part - k_at.size], p.v_row, p.v_col, 0, p.wide_keys, p.keys, p.dim_v, p.wide_v,
-            scratch.ctypes.data, p.vt + at * p.wide_v * s, p.v_flags + at, like,
-        )  # fmt: skip
-
-
-@_piece
-def _inner(x: Any, y: Any, count: Any, like: Any) -> Any:
-    """x . y, in double precision across registers."""
-    whole, sums = count // width(like) * width(like), 0.0
-    for d in range(0, whole, width(like)):
-        sums += total(load(x + d * size(like), like) * load(y + d * size(like), like))
-    for d in range(whole, count):
-        sums += peek(x + d * size(like), like) * peek(y + d * size(like), like)
-    return sums
-
-
-@_piece
-def _pack_query(p: Any, h: Any, head: Any, i: Any, count: Any, like: Any) -> None:
-    """One strip of q and of dout as rows and as a strip."""
-    s = size(like)
-    padded = -(-p.length // ROWS) * ROWS
-    at = head * padded + i
-    flags = p.dead + at
-    strip = (head * padded + i) // ROWS * LEFT
-    rows = p.q_rows + at * p.wide * s
-    pack_rows(
-        h.q + i * p.q_row, p.q_row, p.q_col, 0, ROWS, count, p.dim, p.wide, p.scale, rows, flags, like
-    )  # fmt: skip
-    turn_strip(rows, p.wide, p.q_strips + strip * p.wide * s, like)
-    rows = p.do_rows + at * p.wide_v * s
-    for r in range(ROWS):
-        row, lse = head * p.length + i + r, cast(-math.inf, like)
-        if r < count:
-            lse = peek(p.lse + row * s, like)
-        live = math.isfinite(lse)
-        poke(flags + r, np.uint8(not live))
-        kept, delta, place = 0, 0.0, rows + r * p.wide_v * s
-        if live:
-            kept = p.dim_v
-            copy_row(p.dout + row * p.dim_v * s, s, kept, 1.0, place, like)
-            delta = _inner(place, p.out + row * p.dim_v * s, kept, like)
-            delta -= peek(p.dlse + row * s, like)
-        fill(place + kept * s, p.wide_v - kept, cast(0, like))
-        poke(p.delta + (at + r) * s, cast(delta, like))
-        power = cast(p.power, like)
-        high = lse * power
-        low = peak(fma(splat(lse), splat(power), splat(-high))) if live else high
-        poke(p.norm + 2 * (at + r) * s, high)  # and 2^(what rounding took): large logits need it
-        rest = math.exp(low * -math.log(2.0)) if live else 0.0
-        poke(p.norm + (2 * (at + r) + 1) * s, cast(rest, like))
-    turn_strip(rows, p.wide_v, p.do_strips + strip * p.wide_v * s, like)
-
-
-@jit(args=part_types, reassoc=False)
-def pack_queries_part(witness: Any, plan: Any, heads: Any, head: Any) -> None:
-    """Pack q and dout of one query head; the gradient of its sink."""
-    p, like, h = plan[0], witness[0], heads[head]
-    for i in range(0, p.length, ROWS):
-        _pack_query(p, h, head, i, min(ROWS, p.length - i), like)
-    if p.dsink:
-        at, s = head * (-(-p.length // ROWS) * ROWS), size(like)
-        slope = 0.0
-        if h.sink > -math.inf:
-            for i in range(min(p.length, h.rows)):
-                if not peek(p.dead + at + i, _BYTE):
-                    share = math.exp(h.sink - peek(p.lse + (head * p.length + i) * s, like))
-                    slope -= share * peek(p.delta + (at + i) * s, like)
-        poke(p.dsink + head * 8, slope)
-
-
 @_piece
 def _grade_row(x: Any, dp: Any, count: Any, power: Any, norm: Any, delta: Any, like: Any) -> None:
     """Logits become weights p, and dp becomes p (dp - delta)."""
@@ -142,7 +59,9 @@ def _grade_row(x: Any, dp: Any, count: Any, power: Any, norm: Any, delta: Any, l
 
 
 @_piece
-def _bias_row(p: Any, h: Any, ds: Any, i: Any, first: Any, count: Any, chunk: Any, like: Any) -> None:
+def _bias_row(
+    p: Any, h: Any, ds: Any, i: Any, first: Any, count: Any, chunk: Any, like: Any
+) -> None:
     """Add a row of dS to the gradient of the bias."""
     s, w = size(like), width(like)
     there = min(count, p.keys - first)
@@ -243,12 +162,12 @@ def _grade_block(
         down = t * ROWS * LINE * s
         strip = at // ROWS * LEFT * s
         score_tiles(
-            p.q_strips + strip * p.wide, p.kt + keys * p.wide, p.dim, p.wide, first, count, x + down,
-            LINE, like,
+            p.q_strips + strip * p.wide, p.kt + keys * p.wide, p.dim, p.wide, first, count,
+            x + down, LINE, like,
         )  # fmt: skip
         score_tiles(
-            p.do_strips + strip * p.wide_v, p.vt + values * p.wide_v, p.dim_v, p.wide_v, first, count,
-            ds + down, LINE, like,
+            p.do_strips + strip * p.wide_v, p.vt + values * p.wide_v, p.dim_v, p.wide_v, first,
+            count, ds + down, LINE, like,
         )  # fmt: skip
         _grade_strip(
             p, h, head, at, begin + t * ROWS, first, count, chunk, x + down, ds + down, caps + down,
@@ -263,8 +182,8 @@ def _grade_block(
         row = first - block + j
         if p.dv:
             _product_rows(
-                x + j * s, 1, LINE, p.do_rows + at * p.wide_v * s, p.wide_v, dv + row * p.wide_v * s,
-                strips * ROWS, like,
+                x + j * s, 1, LINE, p.do_rows + at * p.wide_v * s, p.wide_v,
+                dv + row * p.wide_v * s, strips * ROWS, like,
             )  # fmt: skip
         if p.dk:
             _product_rows(

@@ -8,28 +8,26 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from .attend_lanes import cast, exp2, fma, load, peek, poke, size, store, width
-from .attend_pack import LEFT, copy_row, pack_rows, turn_columns, turn_strip
+from .attend_lanes import cast, fma, load, peek, poke, size, store, width
+from .attend_pack import CHUNK, LEFT, copy_row, pack_rows, turn_strip
 from .attend_plan import BLOCK, HEAD, LINE, PLAN
+from .attend_power import exp2
 from .attend_rows import fill, finish_scores, meets_bad_key, reach, softmax_row
 from .jit import const, jit
 from .tile import ROWS, VECTORS, product_scale_add, product_scale_add_narrow, product_set
 
 __all__ = [
-    "CHUNK",
     "STRIPS",
     "close_row",
     "forward_part",
     "forward_scratch",
     "online_row",
-    "pack_part",
     "part_types",
     "strip_reach",
     "write_row",
 ]
 
 STRIPS = 8  # per part: they share each block of keys while it is in the second-level cache
-CHUNK = 1024  # keys per packing part
 RUN = 128  # keys summed in one chain: longer ones lose digits
 
 _piece = jit(cache=False, reassoc=False)
@@ -62,50 +60,6 @@ class Room(NamedTuple):
     spare: int  # (LINE,): for rows of masks and biases that are not side by side
     hits: int  # (STRIPS, ROWS) bytes: whether a row attends a bad key
     bad_queries: int  # (STRIPS, ROWS) bytes
-
-
-def _pack_types(T: Any) -> tuple[Any, ...]:
-    row = const(numba.int64, 1)
-    return T[::1], const(numba.from_dtype(PLAN), 1), row, row, numba.int64
-
-
-@_piece
-def pack_tiles(
-    source: Any, row: Any, col: Any, first: Any, last: Any, count: Any, dim: Any, wide: Any, rows: Any,
-    to: Any, flags: Any, like: Any,
-) -> Any:  # fmt: skip
-    """Keys first .. last as tiles of columns; `rows` is room for the rows of one tile."""
-    tile, bad = VECTORS * width(like), 0
-    for j in range(first, last, tile):
-        bad += pack_rows(
-            source, row, col, j, j + tile, count, dim, wide, 1.0, rows, flags + j, like
-        )  # fmt: skip
-        turn_columns(rows, wide, to + j * wide * size(like), like)
-    return bad
-
-
-@jit(args=_pack_types, reassoc=False)
-def pack_part(scratch: Any, plan: Any, k_at: Any, v_at: Any, part: Any) -> None:
-    """Pack one chunk of keys of one slice of k (the first parts) or of v (the others)."""
-    p, like = plan[0], scratch[0]
-    chunks = -(-p.wide_keys // CHUNK)
-    index, chunk = part // chunks, part % chunks
-    first, last = chunk * CHUNK, min(p.wide_keys, (chunk + 1) * CHUNK)
-    if index < k_at.size:
-        to, flags = p.kt + index * p.wide_keys * p.wide * size(like), p.k_flags + index * p.wide_keys
-        bad = pack_tiles(
-            k_at[index], p.k_row, p.k_col, first, last, p.keys, p.dim, p.wide, scratch.ctypes.data, to,
-            flags, like,
-        )  # fmt: skip
-        poke(p.k_bad + (index * chunks + chunk) * 8, np.int64(bad))
-    else:
-        index -= k_at.size
-        at = index * p.wide_keys + first
-        bad = pack_rows(
-            v_at[index], p.v_row, p.v_col, first, last, p.keys, p.dim_v, p.wide_v, 1.0,
-            p.v + at * p.wide_v * size(like), p.v_flags + at, like,
-        )  # fmt: skip
-        poke(p.v_bad + (index * chunks + chunk) * 8, np.int64(bad))
 
 
 @_piece
@@ -189,7 +143,8 @@ def online_row(p: Any, x: Any, count: Any, state: Any, like: Any) -> Any:
 
 @_piece
 def _weigh(
-    p: Any, h: Any, room: Any, t: Any, i: Any, rows: Any, first: Any, count: Any, bad: Any, like: Any
+    p: Any, h: Any, room: Any, t: Any, i: Any, rows: Any, first: Any, count: Any, bad: Any,
+    like: Any,
 ) -> None:  # fmt: skip
     """Scores of strip `t` become weights; its running maxima and sums move on, and `factors` bring
     what was summed before onto the new maxima."""

@@ -13,9 +13,8 @@ from .attend_backward import (
     backward_part,
     backward_scratch,
     gather_part,
-    pack_keys_part,
-    pack_queries_part,
 )
+from .attend_backward_pack import pack_keys_part, pack_queries_part
 from .attend_lanes import BYTES
 from .attend_memory import address, scratch
 from .attend_pack import LEFT
@@ -121,7 +120,7 @@ def _pack(call: Call, starts: list[Array]) -> None:
 
 
 def _sum_bias(call: Call, full: dict[int, Array], bias: bool) -> None:
-    """Where dbias goes: its own memory when it has both axes, else small sums per head and chunk."""
+    """Where dbias goes: its own memory if it has both axes, else small sums per head and chunk."""
     p, chunks = call.plan[0], int(call.plan[0]["chunks"])
     if call.slopes is not None:
         full[6] = np.zeros((chunks, *call.rows))
@@ -153,7 +152,9 @@ def _sweep(call: Call) -> None:
     for members in rounds:
 
         def task(part: int, members: Array = members) -> None:
-            chunk, member = divmod(part, members.size)  # under causality the first keys take longest
+            chunk, member = divmod(
+                part, members.size
+            )  # under causality the first keys take longest
             one = int(members[member]) * chunks + chunk
             work(scratch(need, call.dtype), call.plan, call.heads, one)
 

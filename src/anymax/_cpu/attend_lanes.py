@@ -1,4 +1,4 @@
-"""SIMD registers as numba values: load, store, arithmetic, 2^x and tanh on explicit vectors.
+"""SIMD registers as numba values: load, store and arithmetic on explicit vectors.
 
 LLVM's own vectoriser stops at 256 bits and gives up on loops with masks; the row passes of
 attention are the second cost after the products, so they name their vectors themselves. Addresses
@@ -7,26 +7,29 @@ are plain integers: whoever calls keeps the memory alive.
 
 from __future__ import annotations
 
-import math
 import operator
 from typing import Any
 
-import numba
 from llvmlite import binding, ir
 from numba.core import cgutils, config, types
 from numba.core.datamodel import models
-from numba.extending import intrinsic, overload, register_model
+from numba.extending import intrinsic as _intrinsic
+from numba.extending import overload, register_model
 
 from .jit import jit
 
 __all__ = [
-    "BYTES", "Lanes", "absolute", "cast", "constant", "exp2", "fma", "highest", "iota", "keep", "load",
-    "peak", "peek", "poke", "size", "splat", "spread", "store", "tanh", "total", "transpose", "vector", "width",
+    "BYTES", "Lanes", "absolute", "cast", "constant", "fma", "highest", "iota", "keep", "load",
+    "peak", "peek", "poke", "size", "splat", "spread", "store", "total", "transpose", "vector",
+    "width",
 ]  # fmt: skip
 
 
+intrinsic: Any = _intrinsic  # numba says it gives something that is called with other arguments
+
+
 def _vector_bytes() -> int:
-    features = config.CPU_FEATURES
+    features = getattr(config, "CPU_FEATURES", None)
     if features is None:
         return 64 if binding.get_host_cpu_features().get("avx512f") else 32
     return 64 if "+avx512f" in features else 32
@@ -54,10 +57,6 @@ def vector(lanes: Lanes) -> ir.VectorType:
     """LLVM type of a register."""
     scalar = ir.FloatType() if lanes.scalar == types.float32 else ir.DoubleType()
     return ir.VectorType(scalar, lanes.width)
-
-
-def _ints(lanes: Lanes) -> ir.VectorType:
-    return ir.VectorType(ir.IntType(lanes.scalar.bitwidth), lanes.width)
 
 
 def splat_value(builder: Any, value: Any, kind: ir.VectorType) -> Any:
@@ -259,22 +258,6 @@ def keep(typing: Any, address: Any, value: Any) -> Any:
 
 
 @intrinsic
-def power_bits(typing: Any, shifted: Any) -> Any:
-    """2^n, where `shifted` is n + 1.5 * 2^bits + bias: its low bits, moved up, are the exponent.
-    0 for the lowest n."""
-    bits = 23 if shifted.scalar == types.float32 else 52
-
-    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        kind = _ints(shifted)
-
-        raw = builder.bitcast(args[0], kind)
-        moved = builder.shl(raw, ir.Constant(kind, [bits] * shifted.width))
-        return builder.bitcast(moved, vector(shifted))
-
-    return shifted(shifted), code
-
-
-@intrinsic
 def transpose(typing: Any, source: Any, row: Any, to: Any, to_row: Any, like: Any) -> Any:
     """A square block, as many rows as a register has lanes, turned; strides in bytes.
 
@@ -344,72 +327,7 @@ def constant(typing: Any, like: Any, value: Any) -> Any:
     return lanes(like, types.float64), code
 
 
-# (2^f - 1) / f on [-1/2, 1/2], interpolated at Chebyshev nodes: relative error 1.2e-8 and 3e-19.
-_SINGLE = (
-    0.693147188026228781, 0.240226507605681269, 0.0555035711421907782,
-    0.00961808255727785149, 0.00133908633646712344, 0.000154531629451206902,
-)  # fmt: skip
-_DOUBLE = (
-    0.693147180559945309, 0.240226506959100712, 0.055504108664821627, 0.00961812910762847949,
-    0.00133335581464064707, 0.000154035303933707334, 0.0000152527338415567726, 1.32154868087055628e-6,
-    1.01780570877339411e-7, 7.05489730415549928e-9, 4.45581790833606449e-10, 2.57293241773623042e-11,
-)  # fmt: skip
-
-
-@intrinsic
-def _series(typing: Any, f: Any) -> Any:
-    """(2^f - 1) / f by Horner's rule."""
-    terms = _SINGLE if f.scalar == types.float32 else _DOUBLE
-
-    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        kind = vector(f)
-        fused = llvm_function(builder, f"llvm.fma.{suffix(kind)}", kind, kind, kind, kind)
-        value = ir.Constant(kind, [terms[-1]] * f.width)
-        for term in terms[-2::-1]:
-            value = builder.call(fused, (value, args[0], ir.Constant(kind, [term] * f.width)))
-        return value
-
-    return f(f), code
-
-
-@intrinsic
-def _bounds(typing: Any, like: Any) -> Any:
-    """The exponent at which powers become 0, and the number that rounds to integers when added and
-    leaves the exponent field of the power in the low bits."""
-    single = like.scalar == types.float32
-    low, magic = (-127.0, 1.5 * 2**23 + 127) if single else (-1023.0, 1.5 * 2**52 + 1023)
-
-    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        kind = vector(like)
-        pair = [ir.Constant(kind, [low] * like.width), ir.Constant(kind, [magic] * like.width)]
-        return context.make_tuple(builder, sig.return_type, pair)
-
-    return types.UniTuple(like, 2)(like), code
-
-
 @jit(cache=False, reassoc=False)
 def spread(value: Any, like: Any) -> Any:
     """`value`, in the type of `like`, in every lane."""
     return splat(cast(value, like))
-
-
-@jit(cache=False, reassoc=False)
-def exp2(x: Any) -> Any:
-    """2^x for x <= 0 or little above: 0 below the normal range, NaN for NaN, exactly 1 for 0."""
-    low, magic = _bounds(x)
-    x = highest(low, x)  # a NaN in x stays: the comparison fails and the second one is taken
-    shifted = x + magic
-    f = x - (shifted - magic)
-    return fma(f, _series(f), constant(x, 1.0)) * power_bits(shifted)
-
-
-@jit(cache=False, reassoc=False)
-def tanh(x: Any) -> Any:
-    """tanh, to a few units in the last place near 0 too (through 2^w - 1, not 2^w)."""
-    low, magic = _bounds(x)
-    w = highest(constant(x, -60.0), absolute(x) * constant(x, -2.0 * math.log2(math.e)))
-    shifted = w + magic
-    f = w - (shifted - magic)
-    power = power_bits(shifted)
-    less = fma(power, f * _series(f), power - constant(x, 1.0))  # 2^w - 1 in (-1, 0]
-    return sign_of(less / (less + constant(x, 2.0)), x)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
 
 from .attend_lanes import (
@@ -23,11 +24,23 @@ from .attend_lanes import (
     transpose,
     width,
 )
-from .jit import jit
+from .attend_plan import PLAN
+from .jit import const, jit
 from .tile import ROWS, VECTORS
 
-__all__ = ["LEFT", "copy_row", "pack_rows", "turn_columns", "turn_strip"]
+__all__ = [
+    "CHUNK",
+    "LEFT",
+    "copy_row",
+    "pack_part",
+    "pack_rows",
+    "pack_tiles",
+    "pack_types",
+    "turn_columns",
+    "turn_strip",
+]
 
+CHUNK = 1024  # keys per part
 LEFT = 16  # stride of a strip along its inner dimension: its rows lie within a cache line or two
 
 _piece = jit(cache=False, reassoc=False)
@@ -65,7 +78,7 @@ def pack_rows(
     source: Any, row: Any, col: Any, first: Any, last: Any, count: Any, dim: Any, wide: Any,
     factor: Any, to: Any, flags: Any, like: Any,
 ) -> Any:  # fmt: skip
-    """`factor` times rows first .. last of `count`, padded to `wide` columns and with rows of zeros;
+    """`factor` times rows first .. last of `count`, padded to `wide` columns and by rows of zeros;
     `to` and `flags` begin with row `first`. Gives the number of bad rows."""
     bad_rows = 0
     for j in range(first, last):
@@ -100,5 +113,53 @@ def turn_strip(rows: Any, wide: Any, to: Any, like: Any) -> None:
         if part < ROWS:
             for d in range(0, wide, w):
                 transpose(
-                    rows + (part * wide + d) * s, wide * s, to + (d * LEFT + part) * s, LEFT * s, like
+                    rows + (part * wide + d) * s, wide * s, to + (d * LEFT + part) * s, LEFT * s,
+                    like,
                 )  # fmt: skip
+
+
+def pack_types(T: Any) -> tuple[Any, ...]:
+    row = const(numba.int64, 1)
+    return T[::1], const(numba.from_dtype(PLAN), 1), row, row, numba.int64
+
+
+@_piece
+def pack_tiles(
+    source: Any, row: Any, col: Any, first: Any, last: Any, count: Any, dim: Any, wide: Any,
+    rows: Any, to: Any, flags: Any, like: Any,
+) -> Any:  # fmt: skip
+    """Keys first .. last as tiles of columns; `rows` is room for the rows of one tile."""
+    tile, bad = VECTORS * width(like), 0
+    for j in range(first, last, tile):
+        bad += pack_rows(
+            source, row, col, j, j + tile, count, dim, wide, 1.0, rows, flags + j, like
+        )  # fmt: skip
+        turn_columns(rows, wide, to + j * wide * size(like), like)
+    return bad
+
+
+@jit(args=pack_types, reassoc=False)
+def pack_part(scratch: Any, plan: Any, k_at: Any, v_at: Any, part: Any) -> None:
+    """Pack one chunk of keys of one slice of k (the first parts) or of v (the others)."""
+    p, like = plan[0], scratch[0]
+    chunks = -(-p.wide_keys // CHUNK)
+    index, chunk = part // chunks, part % chunks
+    first, last = chunk * CHUNK, min(p.wide_keys, (chunk + 1) * CHUNK)
+    if index < k_at.size:
+        to, flags = (
+            p.kt + index * p.wide_keys * p.wide * size(like),
+            p.k_flags + index * p.wide_keys,
+        )
+        bad = pack_tiles(
+            k_at[index], p.k_row, p.k_col, first, last, p.keys, p.dim, p.wide, scratch.ctypes.data,
+            to, flags, like,
+        )  # fmt: skip
+        poke(p.k_bad + (index * chunks + chunk) * 8, np.int64(bad))
+    else:
+        index -= k_at.size
+        at = index * p.wide_keys + first
+        bad = pack_rows(
+            v_at[index], p.v_row, p.v_col, first, last, p.keys, p.dim_v, p.wide_v, 1.0,
+            p.v + at * p.wide_v * size(like), p.v_flags + at, like,
+        )  # fmt: skip
+        poke(p.v_bad + (index * chunks + chunk) * 8, np.int64(bad))

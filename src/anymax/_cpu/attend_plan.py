@@ -15,7 +15,7 @@ import numpy as np
 
 from .attend_lanes import BYTES
 from .attend_memory import Arena, address
-from .tile import ROWS, VECTORS
+from .tile import VECTORS
 
 __all__ = ["BLOCK", "HEAD", "LINE", "PLAN", "Call", "ceil_to", "offsets", "reduce_to"]
 
@@ -31,12 +31,13 @@ _INTS = (
     "mask_row", "mask_col", "bias_row", "bias_col",
     "kt", "k_flags", "k_bad", "v", "v_flags", "v_bad",  # packed keys, flags and numbers of bad ones
     "out", "lse",
-    # backward: packed v^T and rows of k; per query head rows and strips of q and of dout; per row its
-    # logsumexp in base 2, delta and whether it is dead
+    # backward: packed v^T and rows of k; per query head rows and strips of q and of dout; per row
+    # its logsumexp in base 2, delta and whether it is dead
     "vt", "k_rows", "q_rows", "q_strips", "do_rows", "do_strips", "norm", "delta", "dead",
     "dout", "dlse",  # cotangents
     "chunks", "per_chunk",  # chunks of keys, blocks of keys in each
-    "dq", "dk", "dv", "dbias", "dbias_row", "dbias_col", "dbias_chunk", "dslopes", "dsink",  # 0: unwanted
+    "dq", "dk", "dv", "dbias", "dslopes", "dsink",  # 0: unwanted
+    "dbias_row", "dbias_col", "dbias_chunk",
     "dq_parts",
 )  # fmt: skip
 PLAN = np.dtype(

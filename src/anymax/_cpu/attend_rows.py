@@ -11,9 +11,24 @@ from typing import Any
 import numpy as np
 
 from .attend_lanes import (
-    absolute, cast, constant, exp2, fma, highest, iota, keep, load, peak, peek, poke, size, spread,
-    store, tanh, total, width,
+    absolute,
+    cast,
+    constant,
+    fma,
+    highest,
+    iota,
+    keep,
+    load,
+    peak,
+    peek,
+    poke,
+    size,
+    spread,
+    store,
+    total,
+    width,
 )  # fmt: skip
+from .attend_power import exp2, tanh
 from .jit import jit
 
 __all__ = ["fill", "finish_scores", "meets_bad_key", "reach", "softmax_row"]

@@ -15,7 +15,6 @@ import numpy as np
 from .attend_forward import close_row, online_row, part_types, strip_reach, write_row
 from .attend_lanes import cast, fma, load, peek, poke, size, splat, spread, store, total, width
 from .attend_pack import pack_rows
-from .attend_plan import HEAD, PLAN
 from .attend_rows import fill, finish_scores, meets_bad_key
 from .jit import const, jit
 from .tile import VECTORS
@@ -52,9 +51,10 @@ def _all_finite(source: Any, count: Any, row: Any, vectors: Any, like: Any) -> A
 
 @_piece
 def _tidy(
-    source: Any, row: Any, col: Any, count: Any, dim: Any, wide: Any, spare: Any, flags: Any, like: Any
+    source: Any, row: Any, col: Any, count: Any, dim: Any, wide: Any, spare: Any, flags: Any,
+    like: Any,
 ) -> Any:  # fmt: skip
-    """Address and row stride of `count` rows, finite and padded: in place if they are so already."""
+    """Address and row stride of `count` rows, finite and padded: in place if they are so."""
     if (
         col == size(like)
         and dim == wide
@@ -135,8 +135,8 @@ def thin_part(
         h = heads[head + g]
         first = g * p.length
         pack_rows(
-            h.q, p.q_row, p.q_col, 0, p.length, p.length, p.dim, p.wide, p.scale, queries + first * p.wide * s,
-            q_flags + first, like,
+            h.q, p.q_row, p.q_col, 0, p.length, p.length, p.dim, p.wide, p.scale,
+            queries + first * p.wide * s, q_flags + first, like,
         )  # fmt: skip
     for r in range(rows):
         poke(state + r * state_size, cast(-math.inf, like))
@@ -148,11 +148,12 @@ def thin_part(
         count = min(PIECE, high - first)
         padded = -(-count // (VECTORS * w)) * VECTORS * w
         keys, k_row, k_bad = _tidy(
-            k_at[h.k] + first * p.k_row, p.k_row, p.k_col, count, p.dim, p.wide, k_spare, k_flags, like
+            k_at[h.k] + first * p.k_row, p.k_row, p.k_col, count, p.dim, p.wide, k_spare, k_flags,
+            like,
         )  # fmt: skip
         values, v_row, v_bad = _tidy(
-            v_at[h.v] + first * p.v_row, p.v_row, p.v_col, count, p.dim_v, p.wide_v, v_spare, v_flags,
-            like,
+            v_at[h.v] + first * p.v_row, p.v_row, p.v_col, count, p.dim_v, p.wide_v, v_spare,
+            v_flags, like,
         )  # fmt: skip
         for r in range(rows):
             _dots(queries + r * p.wide * s, keys, k_row, count, p.wide // w, x, like)

@@ -12,9 +12,8 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic
 
-from .attend_lanes import BYTES, Lanes, llvm_function, splat_value, suffix, vector
+from .attend_lanes import BYTES, Lanes, intrinsic, llvm_function, splat_value, suffix, vector
 
 __all__ = ["ROWS", "VECTORS", "product_add", "product_scale_add", "product_set"]
 
@@ -93,7 +92,7 @@ class _Emitter:
         return new
 
     def finish(self, sums: list[list[Any]], c: Any, c_row: Any, mode: str, factors: Any) -> None:
-        """Write the block: set it, add to it, or scale what is there by a factor per row and add."""
+        """Write the block: set it, add to it, or scale its rows by factors and add."""
         builder = self.builder
         for i in range(ROWS):
             row = self.at(c, c_row, i)
@@ -127,9 +126,10 @@ def _product(mode: str, vectors: int) -> Any:
     return product
 
 
-# C (ROWS x 2 vectors; _narrow: 1 vector) = A B,  C += A B,  C = factors * C + A B. Arguments: a number of the wanted type, address of A,
-# its strides along rows and along the inner dimension, address of B and its inner stride, address
-# of C and its row stride, inner length (>= 1), address of the factors (only read by scale_add).
+# C (ROWS x 2 vectors; _narrow: 1 vector) = A B,  C += A B,  C = factors * C + A B. Arguments: a
+# number of the wanted type, address of A, its strides along rows and along the inner dimension,
+# address of B and its inner stride, address of C and its row stride, inner length (>= 1), address
+# of the factors (only read by scale_add).
 product_set = _product("set", 2)
 product_add = _product("add", 2)
 product_add_narrow = _product("add", 1)
