@@ -104,6 +104,21 @@ def test_long_double_and_foreign_bytes_get_the_reference():
         np.testing.assert_allclose(am.softmax(x).astype(float), am.softmax(X), rtol=1e-14)
 
 
+def test_masked_arrays_keep_their_masks():
+    x = np.ma.masked_array(X, X > 1)
+    y = am.softmax(x)
+    assert type(y) is np.ma.MaskedArray
+    np.testing.assert_allclose(y.filled(0), am.softmax(X, where=X <= 1), rtol=1e-14)
+
+
+def test_mapped_files_are_plain_memory(tmp_path):
+    x = np.memmap(tmp_path / "x", X.dtype, "w+", shape=X.shape)
+    x[...] = X
+    with am.trace() as log:
+        np.testing.assert_array_equal(am.softmax(x), am.softmax(X))
+    assert log[0].reasons["numba"] == log[1].reasons["numba"]
+
+
 # -- environment -------------------------------------------------------------------------------
 
 

@@ -39,7 +39,8 @@ def m(request):
 # name: (call, error, pieces of the message); the function's name is always one of them
 SOFTMAXES = {
     "list": (lambda m: am.softmax([1.0, 2.0]), TypeError, "softmax: x is a list; numpy.asarray"),
-    "number": (lambda m: am.softmax(1.0), TypeError, "softmax: no array"),
+    "number": (lambda m: am.softmax(1.0), TypeError, "softmax: x is 1.0; an array"),
+    "None": (lambda m: am.log_softmax(None), TypeError, "log_softmax: x is None; an array fits"),
     "string": (lambda m: am.log_softmax("abc"), TypeError, "log_softmax: x is a str"),
     "complex": (lambda m: am.softmax(m.of([1j])), TypeError,
                 "softmax: x has dtype complex; real floating or integer"),
@@ -66,6 +67,10 @@ SOFTMAXES = {
                       "logsumexp: where has dtype int32; boolean"),
     "where list": (lambda m: am.softmax(m.f(2), where=[True, False]), TypeError,
                    "softmax: where is a list"),
+    "where bool": (lambda m: am.softmax(m.f(2), where=True), TypeError,
+                   "softmax: where is a bool; a boolean array fits"),
+    "temperature None": (lambda m: am.softmax(m.f(3), temperature=None), TypeError,
+                         "softmax: temperature is None; positive number"),
     "temperature zero": (lambda m: am.softmax(m.f(3), temperature=0.0), ValueError,
                          "softmax: temperature is 0.0; positive finite"),
     "temperature negative": (lambda m: am.softmin(m.f(3), temperature=-1), ValueError,
@@ -89,6 +94,11 @@ SOFTMAXES = {
 LOSSES = {
     "list": (lambda m: am.cross_entropy([[1.0]], m.i(1)), TypeError, "logits is a list"),
     "target list": (lambda m: am.cross_entropy(m.f(1, 2), [0]), TypeError, "target is a list"),
+    "target None": (lambda m: am.cross_entropy(m.f(1, 2), None), TypeError, "target is None"),
+    "no class axis": (lambda m: am.cross_entropy(m.f(), m.i()), ValueError,
+                      "logits have 0 axes; at least 1"),
+    "axes": (lambda m: am.cross_entropy(m.f(2, 3), m.i(2), axis=(1,)), TypeError,
+             "axis is (1,); an int fits"),
     "target shape": (lambda m: am.cross_entropy(m.f(4, 3), m.i(3)), ValueError,
                      "target has shape (3,); int32; without the class axis, (4,)"),
     "target rank": (lambda m: am.cross_entropy(m.f(4, 3), m.i(4, 1)), ValueError,
@@ -119,6 +129,8 @@ LOSSES = {
                     "where has dtype int32; boolean"),
     "smoothing": (lambda m: am.cross_entropy(m.f(2, 3), m.i(2), label_smoothing=1.5), ValueError,
                   "label_smoothing is 1.5; 0 to 1"),
+    "smoothing word": (lambda m: am.cross_entropy(m.f(2, 3), m.i(2), label_smoothing="a"),
+                       ValueError, "label_smoothing is 'a'; 0 to 1"),
     "softcap": (lambda m: am.cross_entropy(m.f(2, 3), m.i(2), softcap=0.0), ValueError,
                 "softcap is 0.0; positive"),
     "complex": (lambda m: am.cross_entropy(m.of([[1j, 2.0]]), m.i(1)), TypeError,
@@ -127,6 +139,11 @@ LOSSES = {
 
 ATTENTIONS = {
     "list": (lambda m: attend(m, q=[[1.0]]), TypeError, "q is a list"),
+    "v None": (lambda m: am.dot_product_attention(m.f(3, 2), m.f(3, 2), None), TypeError,
+               "v is None; an array fits"),
+    "softcap list": (lambda m: attend(m, softcap=[1]), TypeError, "softcap is [1]"),
+    "lengths triple": (lambda m: attend(m, lengths=(None, None, None)), ValueError,
+                       "a tuple of 3; pair (query lengths, key lengths)"),
     "q rank": (lambda m: attend(m, q=m.f(4)), ValueError, "q has 1 axes, shape (4,); at least 2"),
     "k features": (lambda m: attend(m, k=m.f(2, 5, 3)), ValueError,
                    "q has 4 features but k has 3; must match; q (..., 6, 4), k (..., 5, 3)"),
@@ -282,3 +299,29 @@ def test_tape_checks_as_numpy_does():
     gradient = am.value_and_grad(lambda x: am.cross_entropy(x, np.asarray([0, 3])))
     with pytest.raises(IndexError, match="the label 3"):
         gradient(np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("backend", ["reference", "auto"])
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "uint16", "int32", "uint32", "int64"])
+def test_narrow_labels_do_not_wrap_around(m, dtype, backend):
+    """300 classes: a label compared with class numbers in its own dtype would meet 3 as 259 too."""
+    labels = np.asarray([100, 3], dtype)
+    x = np.zeros((2, 300), np.float32)
+    x[0, 100] = x[1, 3] = 2.0
+    with am.use_backend(backend):
+        loss = am.cross_entropy(m.of(x), m.of(labels), reduction="none")
+    np.testing.assert_allclose(np.asarray(loss), np.log(299 + np.exp(2.0)) - 2.0, rtol=1e-5)
+    with pytest.raises(IndexError, match="the label 100"):
+        am.cross_entropy(m.of(x[:, :50]), m.of(labels))
+
+
+def test_a_byte_of_156_is_not_ignored(m):
+    """-100 wraps around to 156 in eight bits."""
+    loss = am.cross_entropy(m.f(1, 300), m.of([156], np.uint8), reduction="none")
+    np.testing.assert_allclose(np.asarray(loss), np.log(300.0), rtol=1e-6)
+
+
+def test_no_classes_and_no_labels(m):
+    assert float(am.cross_entropy(m.f(2, 0), m.of([-100, -100]))) == 0.0
+    with pytest.raises(IndexError, match="0 classes"):
+        am.cross_entropy(m.f(2, 0), m.i(2))

@@ -268,6 +268,20 @@ def arange(xp: Any, n: int, like: Array, dtype: Any = None) -> Array:
     return xp.arange(n, dtype=dtype, device=device(like))
 
 
+def as_index(xp: Any, x: Array) -> Array:
+    """Integers in a signed dtype wide enough to be compared with any size: 255 must stay 255."""
+    if dtype_name(x) in ("int32", "int64"):
+        return x
+    return xp.astype(x, xp.int32 if library(x) == "jax" else xp.int64)
+
+
+def required(function: str, **arrays: Array | None) -> None:
+    """Complain about arguments that must be arrays and are None or a Python number."""
+    for name, x in arrays.items():
+        if x is None or is_scalar(x):
+            raise TypeError(f"{function}: {name} is {x!r}; an array fits")
+
+
 def accumulator(xp: Any, x: Array) -> Any:
     """The dtype that sums over `x` accumulate in: float32 for half types, else its own."""
     return xp.float32 if is_half(x) else x.dtype
@@ -321,6 +335,8 @@ def check_mask(function: str, name: str, mask: Array | None, shape: tuple, what:
     """Complain unless `mask` is boolean and broadcasts against `shape`."""
     if mask is None:
         return
+    if is_scalar(mask):
+        raise TypeError(f"{function}: {name} is a {type(mask).__name__}; a boolean array fits")
     if not is_bool(mask):
         raise TypeError(
             f"{function}: {name} has dtype {dtype_name(mask)}; a boolean array fits "

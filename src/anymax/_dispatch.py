@@ -311,10 +311,13 @@ def _situation(lib: str, operands: Sequence) -> tuple[str, str | None, tuple[boo
     if lib == "torch":
         return _torch_situation(operands)
     if lib == "numpy" or (lib == "tape" and isinstance(operands[0], np.ndarray)):
-        native = all(
-            x is None or not isinstance(x, np.ndarray) or x.dtype.isnative for x in operands
-        )
-        return "cpu", None if native else "the bytes of an array are not in native order", nothing
+        arrays = [x for x in operands if isinstance(x, np.ndarray)]
+        obstacle = None
+        if not all(x.dtype.isnative for x in arrays):
+            obstacle = "the bytes of an array are not in native order"
+        elif any(type(x) not in (np.ndarray, np.memmap) for x in arrays):
+            obstacle = "an ndarray subclass (masked, with units, ...)"
+        return "cpu", obstacle, nothing
     if lib in ("cupy", "tape") and library(operands[0]) == "cupy":
         return "cuda", None, nothing
     if lib == "tape":

@@ -40,7 +40,7 @@ def main(args: Sequence[str] | None = None) -> int:
         print(table.line(found, rivals, load.cores()), flush=True)
         rows += found
         if options.csv:
-            csv.write(options.csv, found, machine)
+            csv.write(options.csv, [r for r in found if r.ratio is not None], machine)
     print(table.legend(rows))
     _warn()
     return int(any(row.reason.startswith("FAILED") for row in rows))

@@ -46,7 +46,7 @@ def prepare(
     TypeError, ValueError
         With the name of `function`, what came and what fits.
     """
-    q_lengths, k_lengths = lengths if isinstance(lengths, tuple) else (None, lengths)
+    q_lengths, k_lengths = _pair(function, lengths)
     xp = _array.namespace(
         function, q=q, k=k, v=v, mask=mask, bias=bias, sink=sink, alibi_slopes=alibi_slopes,
         scale=scale, log_decay=log_decay, query_lengths=q_lengths, key_lengths=k_lengths,
@@ -83,6 +83,18 @@ def prepare(
     }
     operands = (q, k, v, mask, bias, sink, alibi_slopes, q_lengths, k_lengths)
     return Arguments(xp, operands, options, headless, q.dtype)
+
+
+def _pair(function: str, lengths: Any) -> tuple[Array | None, Array | None]:
+    """Lengths of queries and keys; a single array is that of the keys."""
+    if not isinstance(lengths, tuple):
+        return None, lengths
+    if len(lengths) != 2:
+        raise ValueError(
+            f"{function}: lengths are a tuple of {len(lengths)}; an array of key lengths, or a "
+            "pair (query lengths, key lengths) fits"
+        )
+    return lengths
 
 
 def _check_heads(function: str, q: Array, k: Array, v: Array | None) -> tuple[int, ...]:
@@ -194,6 +206,10 @@ def _window(function: str, window: Any) -> tuple[int | None, int | None] | None:
 def _softcap(function: str, softcap: Any) -> float | None:
     if softcap is None:
         return None
-    if not float(softcap) > 0:
+    try:
+        cap = float(softcap)
+    except (TypeError, ValueError):
+        raise TypeError(f"{function}: softcap is {softcap!r}; a positive number fits") from None
+    if not cap > 0:
         raise ValueError(f"{function}: softcap is {softcap}; a positive number or None fits")
-    return float(softcap)
+    return cap

@@ -37,6 +37,9 @@ def rows(
 
     A temperature array divides the logits here, behind the mask; a number becomes `scale`.
     """
+    _array.required(function, x=x)
+    if temperature is None:
+        raise TypeError(f"{function}: temperature is None; a positive number or an array fits")
     xp = _array.namespace(function, x=x, where=where, temperature=temperature)
     dims = _array.axes(function, axis, x.ndim)
     _array.check_mask(function, "where", where, x.shape, "x")
@@ -58,7 +61,10 @@ def rows(
 
 def positive(function: str, name: str, value: Any) -> float:
     """`value` as a float, refused unless positive and finite."""
-    value = float(value)
+    try:
+        value = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{function}: {name} is {value!r}; a positive number fits") from None
     if not (value > 0 and math.isfinite(value)):
         raise ValueError(f"{function}: {name} is {value}; a positive finite number fits")
     return value

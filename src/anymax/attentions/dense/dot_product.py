@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from anymax import _array
-from anymax._array import Array
+from anymax._array import Array, required
 from anymax._form import form
 from anymax.attentions._arguments import SHAPES, prepare
 from anymax.primitives.attend import attend, weights
@@ -117,6 +117,7 @@ def dot_product_attention(
     .. [5] G. Xiao et al., "Efficient streaming language models with attention sinks", 2023.
        arXiv:2309.17453.
     """
+    required("dot_product_attention", q=q, k=k, v=v)
     a = prepare(
         "dot_product_attention", q, k, v, scale=scale, mask=mask, bias=bias, causal=causal,
         window=window, softcap=softcap, sink=sink, alibi_slopes=alibi_slopes, lengths=lengths,

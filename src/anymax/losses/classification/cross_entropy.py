@@ -157,7 +157,8 @@ def _prepare(logits, target, axis, where, weight, ignore_index, softcap) -> _Cas
     xp = _array.namespace(
         name, logits=logits, target=target, where=where, weight=weight, softcap=softcap
     )
-    (axis,) = _array.axes(name, (axis,), logits.ndim)
+    _array.required(name, logits=logits, target=target)
+    axis = _class_axis(name, axis, logits.ndim)
     _array.check_mask(name, "where", where, logits.shape, "logits")
     rows = tuple(n for a, n in enumerate(logits.shape) if a != axis)
     labels = check_target(name, target, rows, logits.shape)
@@ -180,6 +181,7 @@ def _prepare(logits, target, axis, where, weight, ignore_index, softcap) -> _Cas
     if not labels:
         soft = _class_last(xp, soft, axis)
         return _Case(xp, logits, soft, where, weight, None, None, cap, dtype)
+    target = _array.as_index(xp, target)
     valid = target != ignore_index
     check_labels(xp, name, target, valid, logits.shape[-1])
     target = xp.where(valid, target, xp.zeros_like(target))
@@ -187,6 +189,14 @@ def _prepare(logits, target, axis, where, weight, ignore_index, softcap) -> _Cas
         valid = None
     row_weight = None if valid is None else xp.astype(valid, _array.accumulator(xp, logits))
     return _Case(xp, logits, target, where, weight, row_weight, valid, cap, dtype)
+
+
+def _class_axis(function: str, axis: Any, ndim: int) -> int:
+    if not hasattr(axis, "__index__"):
+        raise TypeError(f"{function}: axis is {axis!r}; an int fits, the one axis of the classes")
+    if not ndim:
+        raise ValueError(f"{function}: logits have 0 axes; at least 1 is needed, the classes")
+    return _array.axes(function, axis, ndim)[0]
 
 
 def _class_last(xp: Any, x: Array, axis: int) -> Array:
@@ -205,9 +215,9 @@ def _capped(xp: Any, logits: Array, where: Array | None, cap: Array):
 
 
 def _check_smoothing(label_smoothing: float) -> None:
-    if not 0.0 <= label_smoothing <= 1.0:
+    if isinstance(label_smoothing, str) or not 0.0 <= float(label_smoothing) <= 1.0:
         raise ValueError(
-            f"cross_entropy: label_smoothing is {label_smoothing}; a number from 0 to 1 fits"
+            f"cross_entropy: label_smoothing is {label_smoothing!r}; a number from 0 to 1 fits"
         )
 
 
@@ -247,7 +257,7 @@ def _expected_cotangent(case: _Case, reduction: str) -> float | None:
     """What each example's loss will be multiplied by if the result is differentiated as it is."""
     if reduction == "sum":
         return 1.0
-    if reduction == "none" or not _array.cheap_values(case.logits):
+    if reduction == "none" or not _array.cheap_values(case.logits) or 0 in case.logits.shape:
         return None
     if case.class_weight is None and case.row_weight is None:
         count = float(_array.size(case.logits.shape[:-1]))
