@@ -6,6 +6,7 @@ launch code, and the same kernels, on the CPU.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from collections.abc import Sequence
@@ -57,9 +58,7 @@ def empty(shape: Sequence[int], dtype: str, like: Array) -> Array:
         torch = sys.modules["torch"]
         return torch.empty(shape, dtype=getattr(torch, dtype), device=like.device)
     kind = like.dtype if dtype == dtype_name(like) else dtype
-    if hasattr(like, "ctypes"):
-        return namespace(like).empty(shape, dtype=kind)
-    with like.device:
+    with _device(like):
         return namespace(like).empty(shape, dtype=kind)
 
 
@@ -67,14 +66,20 @@ def contiguous(x: Array) -> Array:
     """`x` itself where it is C-contiguous, else a copy that is."""
     if is_torch(x):
         return x.contiguous()
-    return namespace(x).ascontiguousarray(x) if x.ndim else x
+    if x.flags.c_contiguous:
+        return x
+    with _device(x):
+        return namespace(x).ascontiguousarray(x)
 
 
 def cast(x: Array, dtype: str) -> Array:
     """`x` in another dtype; `x` itself where it has that one."""
     if dtype_name(x) == dtype:
         return x
-    return x.to(getattr(sys.modules["torch"], dtype)) if is_torch(x) else x.astype(dtype)
+    if is_torch(x):
+        return x.to(getattr(sys.modules["torch"], dtype))
+    with _device(x):
+        return x.astype(dtype)
 
 
 def permute(x: Array, axes: Sequence[int]) -> Array:
@@ -85,3 +90,8 @@ def permute(x: Array, axes: Sequence[int]) -> Array:
 def broadcast_to(x: Array, shape: Sequence[int]) -> Array:
     """View of the given shape, with stride 0 along the new axes."""
     return namespace(x).broadcast_to(x, tuple(shape))
+
+
+def _device(x: Array) -> contextlib.AbstractContextManager[Any]:
+    """Make the device of a CuPy array current: new CuPy arrays go to the current device."""
+    return contextlib.nullcontext() if hasattr(x, "ctypes") else x.device
