@@ -21,6 +21,7 @@ from anymax._catalogue import load_all
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text()
+FORMS = list(load_all().values())
 PAGES = sorted(DOCS.glob("*.md"))
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
@@ -73,8 +74,8 @@ def test_readme_example_gives_what_its_comments_say():
 
 
 def test_readme_names_every_form_at_the_top():
-    missing = [f.name for f in load_all().values() if f.level == "top" and f.name not in README]
-    assert len(load_all()) > 40 or not missing
+    missing = [f.name for f in FORMS if f.level == "top" and f.name not in README]
+    assert len(FORMS) > 40 or not missing
 
 
 def _commands() -> list[str]:
@@ -139,7 +140,7 @@ def html(tmp_path_factory):
 
 @pytest.mark.slow
 def test_every_form_has_its_page(html):
-    for form in load_all().values():
+    for form in FORMS:
         path = html / "forms" / form.module / form.family / f"{form.name}.html"
         text = path.read_text()
         assert "Parameters" in text
@@ -164,17 +165,22 @@ def test_family_page_lists_its_forms(html):
 
 
 def test_measurements_become_a_table(monkeypatch, tmp_path):
-    pytest.importorskip("matplotlib")
     monkeypatch.syspath_prepend(str(DOCS / "_ext"))
-    formpages = importlib.import_module("formpages")
+    measured = importlib.import_module("measured")
     folder = tmp_path / "bench" / "results"
     folder.mkdir(parents=True)
-    (folder / "a.csv").write_text("form,rival,ratio,empty\nsoftmax,scipy,1.5,\n,ignored,2,\n")
-    monkeypatch.setattr(formpages, "ROOT", tmp_path)
-    rows = formpages.results()
-    assert [row["form"] for row in rows] == ["softmax"]
-    text = formpages.measurements(rows, "nothing")
-    assert "- scipy" in text
+    (folder / "a.csv").write_text(
+        "form,size,rival,ratio,floor,seconds\n"
+        "cross_entropy forward,4x8,torch,1.5,,9\nattention causal,2x2,torch,2,,9\n,,ignored,,,\n"
+    )
+    monkeypatch.setattr(measured, "ROOT", tmp_path)
+    rows = measured.results()
+    about = {f.name: [r["ratio"] for r in rows if measured.is_about(r, f)] for f in FORMS}
+    assert about["cross_entropy"] == ["1.5"]
+    assert about["dot_product_attention"] == ["2"]
+    assert about["softmax"] == []
+    text = measured.measurements(rows, "nothing")
     assert "- 1.5" in text
-    assert "empty" not in text
-    assert formpages.measurements([], "nothing") == "nothing\n"
+    assert "floor" not in text
+    assert "seconds" not in text
+    assert measured.measurements([], "nothing") == "nothing\n"

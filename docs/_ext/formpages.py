@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import pathlib
 from unittest import mock
 
 from formplots import draw
+from measured import is_about, measurements, results
 from rst import replace, table, title, toctree
 
 import anymax as am
@@ -17,7 +17,6 @@ from anymax._cli import explain
 from anymax._dispatch import PRIMITIVES
 from anymax._form import Form
 
-ROOT = pathlib.Path(__file__).parents[2]
 PLACES = (
     ("numpy", "cpu"), ("torch", "cpu"), ("torch", "cuda"), ("cupy", "cuda"), ("jax", "any"),
     ("dask", "cpu"), ("strict", "cpu"),
@@ -54,7 +53,7 @@ def page(form: Form, folder: pathlib.Path, measured: list[dict]) -> list[str]:
     if caption:
         image = f".. image:: {form.name}.svg\n   :alt: {caption}\n"
         parts += [title("Graph", "-"), image, caption + "\n"]
-    mine = [row for row in measured if row["form"].rpartition(".")[2] == form.name]
+    mine = [row for row in measured if is_about(row, form)]
     return [
         *parts,
         title("Backends", "-"),
@@ -121,19 +120,3 @@ def answers(event: _backends.Event, library: str, device: str) -> list[str]:
             seen = dataclasses.replace(event.facts, library=library, device=device, obstacle=None)
             said[kernel.backend] = kernel.reason(seen) or "yes"
     return list(said.values())
-
-
-def results() -> list[dict]:
-    """Every row of bench/results that names a form."""
-    rows: list[dict] = []
-    for path in sorted((ROOT / "bench" / "results").glob("*.csv")):
-        with path.open(newline="") as file:
-            rows += [row for row in csv.DictReader(file) if row.get("form")]
-    return rows
-
-
-def measurements(rows: list[dict], nothing: str) -> str:
-    if not rows:
-        return nothing + "\n"
-    names = [name for name in rows[0] if any(row.get(name) for row in rows)]
-    return table(names, [[row.get(name) or "" for name in names] for row in rows])
