@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from anymax._array import Array, device, stop_gradient
+from anymax._array import Array, arange, device, stop_gradient
 from anymax._dispatch import Facts, Kernel, Primitive
 from anymax.primitives._masked import nonzero, safe_max, select
 from anymax.primitives._positions import Positions
@@ -22,7 +22,7 @@ from anymax.primitives._positions import Positions
 
 def _reference(xp, q, k, v, mask, bias, sink, slopes, q_lengths, k_lengths, **options):
     s, keep, hit, _ = scores(xp, q, k, mask, bias, slopes, q_lengths, k_lengths, v=v, **options)
-    e, total, m = _normaliser(xp, s, keep, sink)
+    e, total, m = _normaliser(xp, s, keep, sink, q_lengths)
     v0, _ = clean(xp, v)
     o = _grouped_matmul(xp, e / nonzero(xp, total), v0)
     lse = xp.squeeze(select(xp, total != 0, xp.log(nonzero(xp, total)) + m, -xp.inf), axis=-1)
@@ -36,7 +36,7 @@ def _reference(xp, q, k, v, mask, bias, sink, slopes, q_lengths, k_lengths, **op
 def weights(xp, q, k, mask, bias, sink, slopes, q_lengths, k_lengths, **options) -> Array:
     """The attention weights (..., Hq, L, S) themselves; rows that attend a bad key are NaN."""
     s, keep, hit, _ = scores(xp, q, k, mask, bias, slopes, q_lengths, k_lengths, **options)
-    e, total, _ = _normaliser(xp, s, keep, sink)
+    e, total, _ = _normaliser(xp, s, keep, sink, q_lengths)
     poisoned = xp.any(hit, axis=-1, keepdims=True) & keep
     return xp.where(poisoned, xp.full_like(e, xp.nan), e / nonzero(xp, total))
 
@@ -113,8 +113,11 @@ def _per_group(xp: Any, a: Array, b: Array, product) -> Array:
     return xp.reshape(y, (*y.shape[:-4], heads * groups, *y.shape[-2:]))
 
 
-def _normaliser(xp: Any, s: Array, keep: Array, sink: Array | None):
-    """exp(s - m), its sum with the sink, and the shift m, all with a key axis."""
+def _normaliser(xp: Any, s: Array, keep: Array, sink: Array | None, q_lengths: Array | None):
+    """exp(s - m), its sum with the sink, and the shift m, all with a key axis.
+
+    Padded queries have no sum: not even the sink counts.
+    """
     m = safe_max(xp, s, keep, (s.ndim - 1,))
     if sink is not None:
         t = sink[..., None, None]
@@ -126,6 +129,9 @@ def _normaliser(xp: Any, s: Array, keep: Array, sink: Array | None):
     total = xp.sum(e, axis=-1, keepdims=True)
     if sink is not None:
         total = total + select(xp, live, xp.exp(select(xp, live, select(xp, live, t) - m)))
+        if q_lengths is not None:
+            valid = arange(xp, s.shape[-2], s) < q_lengths[..., None]
+            total = select(xp, valid[..., None, :, None], total)
     return e, total, m
 
 
@@ -207,7 +213,7 @@ def _jvp(xp, operands, outputs, tangents, **options):
     q, k, v, mask, bias, sink, slopes, q_lengths, k_lengths = operands
     tq, tk, tv, _, tbias, tsink, tslopes = tangents[:7]
     s, keep, hit, slope = scores(xp, q, k, mask, bias, slopes, q_lengths, k_lengths, v=v, **options)
-    e, total, m = _normaliser(xp, s, keep, sink)
+    e, total, m = _normaliser(xp, s, keep, sink, q_lengths)
     p = e / nonzero(xp, total)
     q0, k0, v0 = (clean(xp, a)[0] for a in (q, k, v))
     ts = xp.zeros_like(s)
@@ -225,7 +231,7 @@ def _jvp(xp, operands, outputs, tangents, **options):
     tlse = xp.sum(p * ts, axis=-1, keepdims=True)
     if tsink is not None:
         t = sink[..., None, None]
-        share = xp.exp(t - m) / nonzero(xp, total)
+        share = select(xp, total != 0, xp.exp(t - m) / nonzero(xp, total))
         tlse = tlse + share * tsink[..., None, None]
     tout = _grouped_matmul(xp, p * (ts - tlse), v0)
     if tv is not None:
