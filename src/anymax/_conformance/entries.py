@@ -1,0 +1,141 @@
+"""The case files: one per form, in folders that mirror the forms'."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import pathlib
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from anymax._form import Form
+from anymax.testing import Case, Golden
+
+Load = Callable[[str], dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A form and its case file.
+
+    A case file defines ``CASES`` (a list), ``ORACLE`` (a function), and may define ``IDENTITIES``
+    (functions ``identity(form, case)`` giving two arrays, or None for a case they pass over),
+    ``GOLDEN`` (a function ``golden(load)`` that yields :class:`~anymax.testing.Golden`),
+    ``INTEGERS`` (positions of arguments that may be integers; the first by default), ``SILENT``
+    (True: rows whose result is NaN have gradient 0 rather than NaN) and ``CANCELLING`` (options
+    whose gradient is a difference of sums, 0 where nothing depends on them but for rounding).
+    """
+
+    key: str
+    form: Form
+    module: ModuleType
+
+    @functools.cached_property
+    def cases(self) -> list[Case]:
+        """The cases, their numbers rounded to eight bits: all dtypes then compute the same thing,
+        and one run of the oracle serves them all."""
+        return [case.mapped(lambda _, x: to_eight_bits(x)) for case in self.module.CASES]
+
+    @property
+    def oracle(self) -> Callable[..., Any]:
+        return self.module.ORACLE
+
+    @property
+    def identities(self) -> tuple[Callable, ...]:
+        return tuple(getattr(self.module, "IDENTITIES", ()))
+
+    def golden(self) -> Iterator[Golden]:
+        """The official results; raises FileNotFoundError where the arrays are not at hand."""
+        make = getattr(self.module, "GOLDEN", None)
+        return iter(()) if make is None else make(load_golden)
+
+    @property
+    def has_golden(self) -> bool:
+        return hasattr(self.module, "GOLDEN")
+
+    @property
+    def integers(self) -> tuple[int, ...]:
+        return getattr(self.module, "INTEGERS", (0,))
+
+    @property
+    def silent(self) -> bool:
+        return getattr(self.module, "SILENT", False)
+
+    @property
+    def cancelling(self) -> tuple[str, ...]:
+        return getattr(self.module, "CANCELLING", ())
+
+    @property
+    def primitive(self) -> str | None:
+        return self.form.primitives[0] if self.form.primitives else None
+
+
+def to_eight_bits(x: np.ndarray) -> np.ndarray:
+    """Floating numbers rounded to the significand of bfloat16 (still float64)."""
+    if x.dtype.kind != "f":
+        return x
+    mantissa, exponent = np.frexp(x.astype(np.float64))
+    return np.where(np.isfinite(x), np.ldexp(np.round(mantissa * 256.0) / 256.0, exponent), x)
+
+
+def _repository() -> pathlib.Path:
+    return pathlib.Path(__file__).resolve().parents[3]
+
+
+def cases_folder() -> pathlib.Path:
+    """The case files: the repository's in a checkout, else those that the wheel carries."""
+    here = _repository() / "tests" / "conformance" / "cases"
+    return here if here.is_dir() else pathlib.Path(__file__).parent / "cases"
+
+
+@functools.cache
+def load_golden(name: str) -> dict[str, np.ndarray]:
+    """The arrays of one golden file, its note under "note"."""
+    path = _repository() / "tests" / "golden" / f"{name}.npz"
+    if not path.is_file():
+        raise FileNotFoundError(f"the golden arrays {name} come with the repository only")
+    with np.load(path) as arrays:
+        return dict(arrays)
+
+
+@functools.cache
+def entry_of(key: str) -> Entry:
+    """The entry of a form, e.g. "softmaxes.softmax"."""
+    from anymax._catalogue import load_all
+
+    form = load_all()[key]
+    path = cases_folder() / form.module / form.family / f"{form.name}.py"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{key} has no cases; write tests/conformance/cases/{form.module}/{form.family}/"
+            f"{form.name}.py"
+        )
+    name = f"anymax._conformance.cases.{form.module}.{form.family}.{form.name}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return Entry(key, form, module)
+
+
+def entries(names: Iterable[str] | None = None) -> list[Entry]:
+    """Entries of the forms that are named (by key, name, module or family), or of all."""
+    from anymax._catalogue import load_all
+
+    forms = load_all()
+    wanted = None if names is None else list(names)
+    chosen = [
+        key
+        for key, form in sorted(forms.items())
+        if wanted is None or any(n in (key, form.name, form.module, form.family) for n in wanted)
+    ]
+    if wanted and not chosen:
+        raise ValueError(f"matrix: no form is called {', '.join(wanted)}; see anymax.find()")
+    return [entry_of(key) for key in chosen]

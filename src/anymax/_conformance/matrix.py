@@ -1,0 +1,180 @@
+"""The matrix itself: which cells there are, which aspects each has, and running them."""
+
+from __future__ import annotations
+
+import importlib
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+
+from anymax import _backends
+from anymax._conformance.cell import Cell, NotTaken, Skip, described
+from anymax._conformance.columns import COLUMNS, Column
+from anymax._conformance.entries import Entry, entries
+from anymax._dispatch import Facts
+
+ASPECTS = (
+    "value", "device", "purity", "axis", "layout", "integers", "identities", "golden",
+    "gradient", "second_order", "tape", "torch_func", "torch_compile", "torch_meta",
+    "jax_transforms", "accuracy", "threads", "random",
+)  # fmt: skip
+BACKENDS = ("reference", "numba", "cuda")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One aspect of one cell, or the reason why the cell cannot run at all (no aspect)."""
+
+    cell: Cell
+    aspect: str
+    reason: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.cell.name}-{self.aspect}"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a job: "pass", "fail" or "skip"; the reason; seconds; the worst error."""
+
+    form: str
+    column: str
+    dtype: str
+    backend: str
+    aspect: str
+    outcome: str
+    reason: str = ""
+    seconds: float = 0.0
+    error: float | None = None
+
+
+def aspect(name: str) -> ModuleType:
+    return importlib.import_module(f"anymax._conformance.aspects.{name}")
+
+
+def jobs(
+    forms: Iterable[str] | None = None,
+    columns: Iterable[str] | None = None,
+    backends: Iterable[str] | None = None,
+    aspects: Iterable[str] | None = None,
+) -> Iterator[Job]:
+    """Every job, forms outermost; names select, None selects all.
+
+    A column "strict" selects its variants ("strict:strictest") too.
+    """
+    chosen = _columns(columns)
+    wanted = tuple(backends or BACKENDS)
+    for entry in entries(forms):
+        for column in chosen:
+            missing = column.absent()
+            if missing:
+                yield Job(Cell(entry, column, column.dtypes[0], "reference"), "absent", missing)
+                continue
+            for dtype in column.dtypes:
+                for backend in wanted:
+                    yield from _jobs(Cell(entry, column, dtype, backend), aspects)
+
+
+def _columns(names: Iterable[str] | None) -> list[Column]:
+    if names is None:
+        return list(COLUMNS.values())
+    names = list(names)
+    unknown = [n for n in names if not any(c in (n, c.partition(":")[0] and n) for c in COLUMNS)]
+    if unknown:
+        raise ValueError(f"matrix: no column {', '.join(unknown)}; one of {', '.join(COLUMNS)}")
+    return [c for c in COLUMNS.values() if c.name in names or c.name.partition(":")[0] in names]
+
+
+def _jobs(cell: Cell, aspects: Iterable[str] | None) -> Iterator[Job]:
+    if cell.kernel and not _has_kernel(cell):
+        return
+    reason = _backends.missing(cell.backend)
+    if reason is not None:
+        yield Job(cell, "absent", reason)
+        return
+    for name in ASPECTS if aspects is None else aspects:
+        if aspect(name).applies(cell):
+            yield Job(cell, name)
+
+
+def _has_kernel(cell: Cell) -> bool:
+    """Whether the backend could run the form's primitive here, were it installed."""
+    primitive = _primitive(cell.entry)
+    if primitive is None or all(k.backend != cell.backend for k in primitive.kernels):
+        return False
+    facts = Facts(
+        library=cell.column.library, device=cell.column.device, dtype=cell.dtype,
+        operands=(), wants=(), obstacle=None, options={},
+    )  # fmt: skip
+    reason = _backends.why_not(cell.backend, facts)
+    return reason is None or reason == _backends.missing(cell.backend)
+
+
+def _primitive(entry: Entry):
+    from anymax._dispatch import PRIMITIVES
+
+    return None if entry.primitive is None else PRIMITIVES[entry.primitive]
+
+
+def check(job: Job) -> float | None:
+    """Run one job: raises AssertionError, or Skip with its reason; may give the worst error."""
+    if job.reason is not None:
+        raise Skip(job.reason)
+    try:
+        return aspect(job.aspect).check(job.cell)
+    except NotTaken as refusal:
+        raise Skip(str(refusal)) from None
+
+
+def run(
+    forms: Iterable[str] | None = None,
+    columns: Iterable[str] | None = None,
+    backends: Iterable[str] | None = None,
+    aspects: Iterable[str] | None = None,
+    progress: Callable[[int, int, Result], None] | bool | None = None,
+    html: str | None = None,
+) -> list[Result]:
+    """Run the matrix and give a result per job.
+
+    Parameters
+    ----------
+    forms, columns, backends, aspects : iterables of str, optional
+        What to run, by name; everything by default.
+    progress : callable or bool, optional
+        Called with (done, total, result) after each job; True shows a bar.
+    html : str, optional
+        File to write the table to.
+    """
+    from anymax._conformance import table
+
+    todo = list(jobs(forms, columns, backends, aspects))
+    results = []
+    with table.bar(len(todo)) if progress is True else table.silent() as shown:
+        report = progress if callable(progress) else shown
+        for number, job in enumerate(todo, 1):
+            results.append(_result(job))
+            report(number, len(todo), results[-1])
+    if html is not None:
+        table.write_html(results, html)
+    return results
+
+
+def _result(job: Job) -> Result:
+    cell = job.cell
+    start = time.perf_counter()
+    outcome, reason, error = "pass", "", None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pytest turns them into errors; a user only looks
+            error = check(job)
+    except Skip as skip:
+        outcome, reason = "skip", str(skip)
+    except Exception as failure:
+        outcome, reason = "fail", described(failure)
+    return Result(
+        cell.entry.key, cell.column.name, cell.dtype, cell.backend, job.aspect,
+        outcome, reason, time.perf_counter() - start, error,
+    )  # fmt: skip

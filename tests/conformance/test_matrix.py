@@ -1,0 +1,28 @@
+"""Every form on every array library, dtype and backend: see `anymax._conformance`."""
+
+from __future__ import annotations
+
+import pytest
+
+from anymax._conformance.cell import Skip
+from anymax._conformance.matrix import Job, check, jobs
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    def chosen(option: str) -> list[str] | None:
+        value = metafunc.config.getoption(option)
+        return value.split(",") if value else None
+
+    todo = jobs(columns=chosen("--xp"), backends=chosen("--backend"))
+    metafunc.parametrize("job", [pytest.param(j, id=j.name, marks=_marks(j)) for j in todo])
+
+
+def _marks(job: Job) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.gpu] if job.cell.column.device == "cuda" else []
+
+
+def test_cell(job: Job) -> None:
+    try:
+        check(job)
+    except Skip as skip:
+        pytest.skip(str(skip))
