@@ -169,8 +169,8 @@ def test_edges(dtype, smoothing, softcap):
     for scale in (None, zero):
         for given in (None, weight):
             options = {"label_smoothing": smoothing, "softcap": softcap}
-            check(x, one, None, given, scale, tolerance=1e-3, **options)
-            check(x, one, np.arange(4) < 3, given, scale, tolerance=1e-3, **options)
+            check(x, one, None, given, scale, **options)
+            check(x, one, np.arange(4) < 3, given, scale, **options)
 
 
 def test_nan_target_off_the_mask_takes_no_part():
@@ -219,13 +219,15 @@ def test_halves_round_once(dtype):
     wide = x.astype(np.float32)
     got, dx = row_cross_entropy.forward_backward((x, t, None, None, None), 1.0, **PLAIN)
     want, dwide = row_cross_entropy.forward_backward((wide, t, None, None, None), 1.0, **PLAIN)
-    for a, b in ((got[0], want[0]), (got[1], want[1]), (dx, dwide)):
-        assert a.dtype == dtype
-        np.testing.assert_array_equal(a, b.astype(dtype))
+    assert dx.dtype == dtype
+    np.testing.assert_array_equal(dx, dwide.astype(dtype))
+    for a, b in zip(got, want, strict=True):  # statistics, which the form rounds once
+        assert a.dtype == np.float32
+        np.testing.assert_array_equal(a, b)
     soft = targets("soft", x.shape, np.float32).astype(dtype)
     loss, _ = row_cross_entropy.forward(x, soft, None, None, None, **PLAIN)
     again, _ = row_cross_entropy.forward(wide, soft.astype(np.float32), None, None, None, **PLAIN)
-    np.testing.assert_array_equal(loss, again.astype(dtype))
+    np.testing.assert_array_equal(loss, again)
 
 
 @pytest.mark.parametrize("name", ["float32", "float64", "float16", "bfloat16"])
@@ -239,7 +241,8 @@ def test_torch(name):
     want = torch.nn.functional.cross_entropy(z, t)
     want.backward()
     error = {"float16": 2e-3, "bfloat16": 2e-2}.get(name, 1e-6)
-    assert loss.dtype == lse.dtype == dx.dtype == x.dtype
+    assert dx.dtype == x.dtype
+    assert loss.dtype == lse.dtype == (torch.float64 if name == "float64" else torch.float32)
     torch.testing.assert_close(loss.double().sum(), want.detach(), rtol=error, atol=error)
     torch.testing.assert_close(dx.double(), z.grad, rtol=error, atol=error)
 

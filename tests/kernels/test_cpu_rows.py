@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 pytest.importorskip("numba")
-from anymax._cpu import blocks, pool, row_softmax
+from anymax._cpu import blocks, pool, row_logsumexp, row_softmax
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
 
 INF, NAN = np.inf, np.nan
-FORMS = ["softmax", "log_softmax", "logsumexp"]
+MODULES = {"softmax": row_softmax, "log_softmax": row_softmax, "logsumexp": row_logsumexp}
+FORMS = list(MODULES)
 FLOATS = [np.float32, np.float64]
 HALVES = [np.float16, ml_dtypes.bfloat16]
 EDGES = np.array(
@@ -46,7 +47,11 @@ def oracle(form, x, where, axis, scale):
         if form == "softmax":
             return np.where(keep, e / np.where(s == 0, 1, s), 0.0)
         nan = np.any(np.isnan(low), axis=axis, keepdims=True)
-        lse = np.where((m == INF) & ~nan, INF, np.log(s) + m)
+        top = keep & (low == base)
+        count = np.maximum(top.sum(axis=axis, keepdims=True), 1)
+        rest = np.where(top, 0.0, e).sum(axis=axis, keepdims=True)
+        fine = np.where(s > 0, np.log(count) + np.log1p(rest / count), -INF) + m
+        lse = np.where((m == INF) & ~nan, INF, np.where(np.isfinite(m) & ~nan, fine, np.log(s) + m))
         if form == "logsumexp":
             return np.squeeze(lse, axis)
         bad = np.isnan(s)
@@ -72,12 +77,12 @@ def oracle_gradient(form, x, where, g, axis, scale):
 
 def call(form, x, where=None, axis=(-1,), scale=1.0):
     axis = tuple(sorted(i % x.ndim for i in axis))
-    return getattr(row_softmax, form)(x, where, axis=axis, scale=scale)
+    return getattr(MODULES[form], form)(x, where, axis=axis, scale=scale)
 
 
 def pull(form, x, where, out, g, axis=(-1,), scale=1.0):
     axis = tuple(sorted(i % x.ndim for i in axis))
-    f = getattr(row_softmax, f"{form}_backward")
+    f = getattr(MODULES[form], f"{form}_backward")
     dx, dwhere = f((x, where), (out,), (g,), (True, False), axis=axis, scale=scale)
     assert dwhere is None
     return dx
@@ -326,7 +331,17 @@ def test_no_cotangent_means_no_gradient():
     x = draw((2, 3), np.float32)
     for form in FORMS:
         out = call(form, x)
-        f = getattr(row_softmax, f"{form}_backward")
+        f = getattr(MODULES[form], f"{form}_backward")
         given = {"axis": (1,), "scale": 1.0}
         assert f((x, None), (out,), (out,), (False, False), **given) == (None, None)
         assert (f((x, None), (out,), (None,), (True, False), **given)[0] == 0).all()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("rest", [[-40.0], [-40.0, -INF, -50.0], []])
+def test_logsumexp_near_zero_keeps_its_digits(dtype, rest):
+    x = np.array([[0.0, *rest], [-1e-3, *rest]], dtype)
+    want = [math.log1p(sum(math.exp(z) for z in rest)), None]
+    want[1] = -1e-3 + math.log1p(sum(math.exp(z + 1e-3) for z in rest))
+    got = row_logsumexp.logsumexp(x, None, axis=1, scale=1.0)
+    np.testing.assert_allclose(got, want, rtol=1e-6 if dtype == np.float32 else 1e-14)

@@ -55,6 +55,15 @@ def empty(shape: Sequence[int], dtype: Any, like: Any) -> Any:
     return torch.empty(tuple(shape), dtype=like.dtype if dtype is None else dtype)
 
 
+def real_dtype(like: Any, dtype: np.dtype[Any]) -> Any:
+    """float32 or float64 in the words of the library of `like`."""
+    if isinstance(like, (np.ndarray, np.generic)):
+        return dtype
+    import torch
+
+    return torch.float64 if dtype.itemsize == 8 else torch.float32
+
+
 def _axes(axis: int | tuple[int, ...]) -> tuple[int, ...]:
     return (axis,) if isinstance(axis, int) else axis
 

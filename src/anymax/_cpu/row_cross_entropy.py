@@ -14,11 +14,12 @@ from anymax._cpu.arrays import (
     flat_room,
     is_index,
     kept_rows,
+    real_dtype,
     room_for_rows,
     take_rows,
 )
 from anymax._cpu.blocks import each_block
-from anymax._cpu.cross_entropy_kernels import loss_rows, pull_rows
+from anymax._cpu.cross_entropy_kernels import loss_rows
 
 __all__ = ["backward", "forward", "forward_backward"]
 
@@ -54,16 +55,19 @@ class _Call:
             return values.reshape(-1)
         return np.ascontiguousarray(np.broadcast_to(values, self.shape[:-1])).reshape(-1)
 
-    def losses(self, hint: Any, dx: Any) -> tuple[Any, Any]:
-        """Loss and logsumexp; dx, if there is room in it, becomes the gradient for the hint."""
-        results = [empty(self.shape[:-1], None, self.x) for _ in range(2)]
+    def losses(self, hint: Any, dlse: Any, dx: Any) -> tuple[Any, Any]:
+        """Loss and logsumexp; dx, if there is room in it, becomes the gradient for the cotangents.
+
+        Both are statistics: float32 for half types, which the caller rounds once.
+        """
+        results = [empty(self.shape[:-1], real_dtype(self.x, self.dtype), self.x) for _ in range(2)]
         loss, lse = (flat_room(borrow(result)) for result in results)
-        inputs = [self.rows, self.hard, self.soft, self.scale, hint]
+        inputs = [self.rows, self.hard, self.soft, self.scale, hint, dlse]
 
         def block(w: Any, a: Any, b: Any) -> None:
-            x, hard, soft, scale, g = a
+            x, hard, soft, scale, g, pull = a
             terms = hard, soft, self.weight, *self.numbers
-            loss_rows.code(x.dtype)(x, w, *terms, scale, g, *b)
+            loss_rows.code(x.dtype)(x, w, *terms, scale, g, pull, *b)
 
         if self.rows.size:
             each_block(block, self.mask, inputs, [loss, lse, dx])
@@ -72,25 +76,17 @@ class _Call:
             fill(results[1], -np.inf)
         return results[0], results[1]
 
-    def pull(self, lse: Any, g: Any, dlse: Any) -> Any:
-        result = empty(self.shape, None, self.x)
-        inputs = [self.rows, self.hard, self.soft, self.each(lse), g, dlse]
-
-        def block(w: Any, a: Any, b: Any) -> None:
-            x, hard, soft, lse, g, dlse = a
-            terms = hard, soft, self.weight, *self.numbers
-            pull_rows.code(x.dtype)(x, w, *terms, lse, g, dlse, *b)
-
-        if self.rows.size:
-            dx = room_for_rows(borrow(result), self.axis)
-            each_block(block, self.mask, inputs, [dx])
-        return result
+    def gradient(self, hint: Any, dlse: Any) -> tuple[tuple[Any, Any], Any]:
+        """Loss, logsumexp, and the gradient of x for their cotangents, one of each a row."""
+        dx = empty(self.shape, None, self.x)
+        return self.losses(hint, dlse, room_for_rows(borrow(dx), self.axis)), dx
 
 
 def forward(*operands: Any, **options: Any) -> tuple[Any, Any]:
     """Loss and logsumexp of every row; see the primitive row_cross_entropy."""
     call = _Call(operands, options)
-    return call.losses(np.empty(0, call.dtype), np.empty((0, 0), call.rows.dtype))
+    nothing = np.empty(0, call.dtype)
+    return call.losses(nothing, nothing, np.empty((0, 0), call.rows.dtype))
 
 
 def forward_backward(operands: Any, hint: Any, **options: Any) -> tuple[tuple[Any, Any], Any]:
@@ -99,9 +95,7 @@ def forward_backward(operands: Any, hint: Any, **options: Any) -> tuple[tuple[An
     Reads the logits from memory once. The hint is a number per row, or one number for all.
     """
     call = _Call(operands, options)
-    dx = empty(call.shape, None, call.x)
-    outputs = call.losses(call.each(hint), room_for_rows(borrow(dx), call.axis))
-    return outputs, dx
+    return call.gradient(call.each(hint), np.empty(0, call.dtype))
 
 
 def backward(
@@ -111,7 +105,9 @@ def backward(
     if not needs[0]:
         return None, None, None, None, None
     call = _Call(operands, options)
-    dloss, dlse = (call.each(g) for g in cotangents)
+    dloss, dlse = cotangents
+    pull = np.empty(0, call.dtype) if dlse is None else call.each(dlse)
+    dloss = call.each(dloss)
     if operands[4] is not None:  # a row left out stays at 0 whatever comes in
-        dloss = np.where(call.scale == 0, 0, dloss * call.scale)
-    return call.pull(outputs[1], dloss, dlse), None, None, None, None
+        dloss = np.where(call.scale == 0, np.zeros_like(dloss), dloss)
+    return call.gradient(dloss, pull)[1], None, None, None, None

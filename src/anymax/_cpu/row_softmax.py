@@ -12,7 +12,6 @@ from anymax._cpu import short
 from anymax._cpu.arrays import (
     borrow,
     empty,
-    flat_room,
     kept_rows,
     put_rows,
     room_for_rows,
@@ -22,7 +21,6 @@ from anymax._cpu.blocks import each_block, each_chunk, is_long
 from anymax._cpu.jit import Kernel, bare, const, jit, keep
 from anymax._cpu.row_softmax_backward import (
     log_softmax_backward,
-    logsumexp_backward,
     softmax_backward,
 )
 from anymax._cpu.rows import BLOCK, GROUP, SHORT, exp_row, poison, sums
@@ -32,10 +30,13 @@ __all__ = [
     "lane",
     "log_softmax",
     "log_softmax_backward",
-    "logsumexp",
-    "logsumexp_backward",
+    "long_sums",
+    "row_sums",
     "softmax",
     "softmax_backward",
+    "softmax_given",
+    "softmax_rows",
+    "types_of",
 ]
 
 _LANE = 16_384  # cells up to which a call on this thread alone is fastest
@@ -75,7 +76,7 @@ def _log_weights(x, w, y, scale, m, s):
         y[:] = low
 
 
-def _types(*names: str) -> Any:
+def types_of(*names: str) -> Any:
     def args(cell: Any) -> Any:
         kinds = {
             "rows": const(cell, 2),
@@ -90,7 +91,7 @@ def _types(*names: str) -> Any:
     return args
 
 
-@jit(args=_types("rows", "mask", "out", "scale"))
+@jit(args=types_of("rows", "mask", "out", "scale"))
 def softmax_rows(x, w, y, scale):
     wide()
     x, w, y = bare(x), bare(w), bare(y)
@@ -118,7 +119,7 @@ def softmax_rows(x, w, y, scale):
     keep(totals)
 
 
-@jit(args=_types("rows", "mask", "each", "sum", "scale"))
+@jit(args=types_of("rows", "mask", "each", "sum", "scale"))
 def sum_rows(x, w, m, s, scale):
     """Largest cells and sums of exponentials."""
     wide()
@@ -133,7 +134,7 @@ def sum_rows(x, w, m, s, scale):
     keep(scratch)
 
 
-@jit(args=_types("rows", "mask", "each", "sum", "out", "scale"))
+@jit(args=types_of("rows", "mask", "each", "sum", "out", "scale"))
 def softmax_given(x, w, m, s, y, scale):
     """Weights from known maxima and sums."""
     wide()
@@ -147,7 +148,7 @@ def softmax_given(x, w, m, s, y, scale):
             _poison_row(x, w, y, scale, r)
 
 
-@jit(args=_types("rows", "mask", "each", "sum", "out", "scale"))
+@jit(args=types_of("rows", "mask", "each", "sum", "out", "scale"))
 def log_softmax_given(x, w, m, s, y, scale):
     """Log-weights from known maxima and sums."""
     wide()
@@ -156,13 +157,7 @@ def log_softmax_given(x, w, m, s, y, scale):
         _log_weights(x[r], w[r if w.shape[0] > 1 else 0], y[r], scale, m[r], s[r])
 
 
-@jit(args=_types("each", "sum", "each"))
-def logsumexp_given(m, s, y):
-    for r in range(y.size):
-        y[r] = m[r] + math.log(s[r])
-
-
-def _row_sums(w: Any, x: Any, scale: float) -> tuple[Any, Any]:
+def row_sums(w: Any, x: Any, scale: float) -> tuple[Any, Any]:
     m, s = np.empty(x.shape[0], x.dtype), np.empty(x.shape[0])
     sum_rows.code(x.dtype)(x, w, m, s, scale)
     return m, s
@@ -178,8 +173,8 @@ def _joined(parts: list[tuple[Any, Any]]) -> tuple[Any, Any]:
     return np.array([top], parts[0][0].dtype), np.array([s])
 
 
-def _long_sums(x: Any, w: Any, r: int, scale: float) -> tuple[Any, Any]:
-    return _joined(each_chunk(lambda w, a, _: _row_sums(w, a[0], scale), r, w, [x], []))
+def long_sums(x: Any, w: Any, r: int, scale: float) -> tuple[Any, Any]:
+    return _joined(each_chunk(lambda w, a, _: row_sums(w, a[0], scale), r, w, [x], []))
 
 
 def _map(x: Any, where: Any, axis: Any, scale: float, whole: Any, given: Kernel) -> Any:
@@ -192,7 +187,7 @@ def _map(x: Any, where: Any, axis: Any, scale: float, whole: Any, given: Kernel)
     y = room_for_rows(target, axis)
     if is_long(flat):
         for r in range(flat.shape[0]):
-            m, s = _long_sums(flat, w, r, scale)
+            m, s = long_sums(flat, w, r, scale)
 
             def finish(w: Any, a: Any, b: Any, m: Any = m, s: Any = s) -> None:
                 given.code(a[0].dtype)(a[0], w, m.astype(a[0].dtype), s, b[0], scale)
@@ -205,7 +200,7 @@ def _map(x: Any, where: Any, axis: Any, scale: float, whole: Any, given: Kernel)
 
 
 def _log_block(x: Any, w: Any, y: Any, scale: float) -> None:
-    log_softmax_given.code(x.dtype)(x, w, *_row_sums(w, x, scale), y, scale)
+    log_softmax_given.code(x.dtype)(x, w, *row_sums(w, x, scale), y, scale)
 
 
 def _block(x: Any, w: Any, y: Any, scale: float) -> None:
@@ -221,31 +216,6 @@ def softmax(x: Any, where: Any, /, *, axis: Any, scale: float) -> Any:
 def log_softmax(x: Any, where: Any, /, *, axis: Any, scale: float) -> Any:
     """Logarithms of the weights; see the primitive row_log_softmax."""
     return _map(x, where, axis, scale, _log_block, log_softmax_given)
-
-
-def logsumexp(x: Any, where: Any, /, *, axis: Any, scale: float) -> Any:
-    """Logarithm of the sum of exponentials; see the primitive row_logsumexp."""
-    axes = (axis,) if isinstance(axis, int) else axis
-    out = empty([n for i, n in enumerate(x.shape) if i not in axes], None, x)
-    source, target = borrow(x), borrow(out)
-    y = flat_room(target)
-    if source.size == 0:
-        target[...] = -np.inf if target.dtype.kind == "f" else 0xFF80  # the bfloat16 of -inf
-        return out
-    flat, w = take_rows(source, axis), kept_rows(where, source.shape, axis)
-
-    def finish(w: Any, a: Any, b: Any) -> None:
-        logsumexp_given.code(a[0].dtype)(*_row_sums(w, a[0], scale), b[0])
-
-    if is_long(flat):
-        for r in range(flat.shape[0]):
-            m, s = _long_sums(flat, w, r, scale)
-            value = np.empty(1)
-            logsumexp_given.code(value.dtype)(m.astype(np.float64), s, value)
-            out.reshape(-1)[r] = float(value[0])  # a view: out is fresh and C-contiguous
-    else:
-        each_block(finish, w, [flat], [y])
-    return out
 
 
 def lane(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

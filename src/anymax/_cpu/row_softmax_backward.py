@@ -1,4 +1,4 @@
-"""Gradients of softmax, log-softmax and logsumexp along rows, from what the forward calls gave."""
+"""Gradients of softmax and log-softmax along rows, from what the forward calls gave."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from anymax._cpu.arrays import borrow, empty, kept_rows, put_rows, room_for_rows, take_rows
+from anymax._cpu.arrays import borrow, empty, put_rows, room_for_rows, take_rows
 from anymax._cpu.blocks import each_block, each_chunk, is_long
 from anymax._cpu.jit import Kernel, bare, const, jit
 from anymax._cpu.rows import BLOCK
 from anymax._cpu.simd import exp, wide
 
-__all__ = ["log_softmax_backward", "logsumexp_backward", "softmax_backward"]
+__all__ = ["log_softmax_backward", "softmax_backward", "zeros"]
 
 
 def _pair(cell: Any) -> Any:
@@ -22,11 +22,6 @@ def _pair(cell: Any) -> Any:
 
 def _pull(cell: Any) -> Any:
     return const(cell, 2), const(cell, 2), types.float64[::1], cell[:, ::1], cell
-
-
-def _spread(cell: Any) -> Any:
-    each = const(cell, 1)
-    return const(cell, 2), const(types.uint8, 2), each, each, cell[:, ::1], cell
 
 
 @jit(cache=False)
@@ -110,32 +105,6 @@ def log_softmax_pull(logp, g, d, dx, scale):
         _pull_log_row(logp[r], g[r], dx[r], g.dtype.type(d[r]), scale)
 
 
-@jit(cache=False, contract=False)
-def _spread_row(x, w, lse, g, dx, scale):
-    """dx = scale * g * exp(z - lse); lse = inf makes NaN of every cell that takes part."""
-    wide()
-    low, zero = x.dtype.type(-np.inf), x.dtype.type(0)
-    if lse == low or (w.size == 1 and not w[0]):
-        dx[:] = zero
-        return
-    factor = scale * g
-    if lse == x.dtype.type(np.inf):
-        factor = x.dtype.type(np.nan)
-        lse = zero
-    for j in range(x.size):
-        z = x[j] * scale
-        t = factor * exp(z - lse)
-        dx[j] = t if z != low and (w[j] if w.size > 1 else w[0]) else zero
-
-
-@jit(args=_spread)
-def logsumexp_pull(x, w, lse, g, dx, scale):
-    wide()
-    x, w, dx = bare(x), bare(w), bare(dx)
-    for r in range(x.shape[0]):
-        _spread_row(x[r], w[r if w.shape[0] > 1 else 0], lse[r], g[r], dx[r], scale)
-
-
 def _two_passes(p: Any, g: Any, axis: Any, scale: float, reduce: Kernel, pull: Kernel) -> Any:
     """Gradient from a result p and its cotangent: one number a row, then every cell."""
     out = empty(p.shape, None, p)
@@ -174,7 +143,7 @@ def softmax_backward(
         return None, None
     p, g = outputs[0], cotangents[0]
     if g is None:
-        return _zeros(p), None
+        return zeros(p), None
     return _two_passes(p, g, axis, scale, softmax_dots, softmax_pull), None
 
 
@@ -186,48 +155,11 @@ def log_softmax_backward(
         return None, None
     p, g = outputs[0], cotangents[0]
     if g is None:
-        return _zeros(p), None
+        return zeros(p), None
     return _two_passes(p, g, axis, scale, log_softmax_sums, log_softmax_pull), None
 
 
-def logsumexp_backward(
-    operands: Any, outputs: Any, cotangents: Any, needs: Any, /, *, axis: Any, scale: float
-) -> tuple[Any, None]:
-    """Gradient of logsumexp with respect to x."""
-    x, where = operands
-    if not needs[0]:
-        return None, None
-    if cotangents[0] is None or borrow(x).size == 0:
-        return _zeros(x), None
-    out = empty(x.shape, None, x)
-    source, target = borrow(x), borrow(out)
-    flat, w = take_rows(source, axis), kept_rows(where, source.shape, axis)
-    dx = room_for_rows(target, axis)
-    lse, g = (_each(borrow(a)) for a in (outputs[0], cotangents[0]))
-
-    def pull(w: Any, a: Any, b: Any) -> None:
-        logsumexp_pull.code(a[0].dtype)(a[0], w, a[1], a[2], b[0], scale)
-
-    if is_long(flat):
-        for r in range(flat.shape[0]):
-            given = [np.broadcast_to(v[:, None], flat.shape) for v in (lse, g)]
-
-            def part(w: Any, a: Any, b: Any) -> None:
-                pull(w, [a[0], *(np.ascontiguousarray(v[:, 0]) for v in a[1:])], b)
-
-            each_chunk(part, r, w, [flat, *given], [dx])
-    else:
-        each_block(pull, w, [flat, lse, g], [dx])
-    put_rows(dx, target, axis)
-    return out, None
-
-
-def _each(x: Any) -> Any:
-    """A number per row as the kernels take them."""
-    return take_rows(x, tuple(range(x.ndim))).reshape(-1)
-
-
-def _zeros(like: Any) -> Any:
+def zeros(like: Any) -> Any:
     out = empty(like.shape, None, like)
     borrow(out)[...] = 0
     return out

@@ -11,7 +11,7 @@ from typing import Any
 
 from anymax._array import Array, library
 from anymax._dispatch import Kernel, Primitive
-from anymax.primitives._masked import exponentials, kept, nonzero, select
+from anymax.primitives._masked import exponentials, nonzero, select
 
 
 def _softmax(xp: Any, x: Array, where: Array | None, *, axis: tuple, scale: float) -> Array:
@@ -117,21 +117,26 @@ def _always(facts) -> None:
     return None
 
 
-def _kernels(name: str, lane: str | None = None) -> tuple[Kernel, ...]:
+def _kernels(name: str, module: str = "row_softmax", lane: str | None = None) -> tuple[Kernel, ...]:
     back = f"{name}_backward"
     return (
-        Kernel("numba", "anymax._cpu.row_softmax", name, back, _always, lane=lane),
+        Kernel("numba", f"anymax._cpu.{module}", name, back, _always, lane=lane),
         Kernel("cuda", "anymax._cuda.row_softmax", name, back, _always),
     )
 
 
 row_softmax = Primitive(
-    "row_softmax", _softmax, _softmax_vjp, _softmax_jvp, (True,), _kernels("softmax", "lane")
+    "row_softmax", _softmax, _softmax_vjp, _softmax_jvp, (True,), _kernels("softmax", lane="lane")
 )
 row_log_softmax = Primitive(
     "row_log_softmax", _log_softmax, _log_softmax_vjp, _log_softmax_jvp, (True,),
     _kernels("log_softmax"),
 )  # fmt: skip
 row_logsumexp = Primitive(
-    "row_logsumexp", _logsumexp, _logsumexp_vjp, _logsumexp_jvp, (True,), _kernels("logsumexp")
+    "row_logsumexp",
+    _logsumexp,
+    _logsumexp_vjp,
+    _logsumexp_jvp,
+    (True,),
+    _kernels("logsumexp", "row_logsumexp"),
 )
