@@ -77,6 +77,13 @@ def test_starting_costs_no_array_library():
     assert out.stdout.strip() == "[]"
 
 
+def test_a_closed_pipe_is_no_error_of_ours():
+    command = f'"{sys.executable}" -m anymax info | head -n 1'
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("anymax ")
+    assert done.stderr == ""
+
+
 # -- info --------------------------------------------------------------------------------------
 
 
