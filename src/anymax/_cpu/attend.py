@@ -127,11 +127,11 @@ def backward(
 ) -> tuple[Any, ...]:  # fmt: skip
     """One gradient per operand, None where not needed."""
     call = describe(operands, options)
-    known: list[Any] = [
+    out, lse, dout, dlse = (
         None if x is None else widen(x).astype(call.dtype, copy=False)
         for x in (*outputs, *cotangents)
-    ]
-    found = gradients(call, starts(call), *known, needs)
+    )
+    found = gradients(call, starts(call), out, lse, dout, dlse, needs)
     call.arena.release()
     return tuple(
         None if g is None else hand_back(g, x) for g, x in zip(found, operands, strict=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 __all__ = ["Arena", "address", "aligned", "scratch"]
 
-KEPT = 32 << 20  # bytes
+KEPT = 64 << 20  # bytes
 LINE_BYTES = 64
 
 Array = np.ndarray[Any, Any]
