@@ -64,7 +64,7 @@ class Case:
     large: bool = False
     condition: float = 1.0
 
-    def slots(self) -> Iterator[tuple[Slot, np.ndarray]]:
+    def slots(self) -> Iterator[tuple[Slot, Any]]:
         """Every array of the call, with where it sits."""
         for i, x in enumerate(self.args):
             if _is_array(x):
@@ -85,7 +85,7 @@ class Case:
         """The array at a slot."""
         return self.args[slot] if isinstance(slot, int) else self.options[slot]
 
-    def mapped(self, change: Callable[[Slot, np.ndarray], Any]) -> Case:
+    def mapped(self, change: Callable[[Slot, Any], Any]) -> Case:
         """The same call with `change(slot, array)` in the place of every array."""
         new = {slot: change(slot, x) for slot, x in self.slots()}
         args = tuple(new.get(i, x) for i, x in enumerate(self.args))

@@ -33,12 +33,16 @@ def _one(cell: Cell, case: Case) -> float:
         if name == "reversed" and cell.column.library == "torch":
             continue  # torch has no negative strides
         plain = cell.converted(case)
-        viewed = plain.mapped(lambda _, x, twin=twin: twin(x))
+        viewed = _viewed(plain, twin)
         if name == "broadcast":
             plain = viewed.mapped(lambda _, x: _copy(x))
         for i, (y, e) in enumerate(zip(_call(cell, viewed), _call(cell, plain))):
             worst = max(worst, _judge(cell, case, y, e, f"{name}: result {i}"))
     return worst
+
+
+def _viewed(case: Case, twin: View) -> Case:
+    return case.mapped(lambda _, x: twin(x))
 
 
 def _judge(cell: Cell, case: Case, y: Any, e: Any, what: str) -> float:

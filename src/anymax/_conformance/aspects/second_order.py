@@ -27,6 +27,5 @@ def _one(cell: Cell, case: Case) -> None:
             return tuple(torch.where(torch.isfinite(y), y, 0.0) for y in form(*given))
 
         inputs = tuple(x.detach().requires_grad_() for x in arrays)
-        fast = {"fast_mode": True, "raise_exception": True}
-        torch.autograd.gradcheck(f, inputs, atol=1e-7, rtol=1e-5, **fast)
-        torch.autograd.gradgradcheck(f, inputs, atol=1e-6, rtol=1e-4, **fast)
+        torch.autograd.gradcheck(f, inputs, atol=1e-7, rtol=1e-5, fast_mode=True)
+        torch.autograd.gradgradcheck(f, inputs, atol=1e-6, rtol=1e-4, fast_mode=True)
