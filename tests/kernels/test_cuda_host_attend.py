@@ -246,7 +246,7 @@ def test_torch_tensors():
         ({"k": numbers((2, 1, 70, 16), np.float64, 0)}, "different dtypes"),
         ({"mask": np.ones((37, 70), np.int8)}, "not boolean"),
         ({"bias": np.ones((37, 70), np.float64)}, "neither q's dtype nor float32"),
-        ({"k_lengths": np.ones(2, np.uint8)}, "neither int32 nor int64"),
+        ({"k_lengths": np.ones(2, np.uint8)}, "of keys are neither int32 nor int64"),
         ({"sink": np.ones(2, np.int64)}, "floating"),
         ({"q": numbers((2, 2, 37, 16), np.complex64, 0)}, "not complex64"),
     ],

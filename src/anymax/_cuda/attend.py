@@ -52,7 +52,7 @@ def forward(
 
 
 def backward(
-    operands: Sequence[Array | None],
+    operands: Sequence[Array],
     outputs: Sequence[Array],
     cotangents: Sequence[Array | None],
     needs: Sequence[bool],
@@ -93,7 +93,7 @@ class _Backward:
     """The launches of one backward call, and the scratch they share."""
 
     def __init__(
-        self, plan: Plan, operands: tuple[Array | None, ...], needs: tuple[bool, ...],
+        self, plan: Plan, operands: tuple[Array, ...], needs: tuple[bool, ...],
         launcher: Launcher,
     ) -> None:  # fmt: skip
         self.plan, self.operands, self.launcher = plan, operands, launcher
@@ -216,7 +216,7 @@ def _words(rows: int) -> int:
     return -(-rows // 32)
 
 
-def _mark(operands: Sequence[Array | None], plan: Plan, launcher: Launcher) -> tuple[Array, Array]:
+def _mark(operands: Sequence[Array], plan: Plan, launcher: Launcher) -> tuple[Array, Array]:
     """One bit per row of q, and per row of k with v, that is set where the row is not finite."""
     q, k, v = operands[:3]
     q_words = plan.entries * plan.heads * _words(plan.rows)

@@ -5,9 +5,10 @@ The order of the scalars here is the order of ``ATTEND_PLAN_PARAMS`` in ``includ
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import arrays
 
@@ -15,6 +16,7 @@ Array = Any
 Strides = tuple[int, ...]
 
 KINDS = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 3}
+LENGTH_BYTES = {"int32": 4, "int64": 8}
 BATCH_AXES = 3
 # Lengths stay below this and an open side of a window is this wide: kernels add in 32 bits.
 UNBOUNDED = 1 << 28
@@ -79,34 +81,25 @@ class Plan:
         return self.dtype in ("float16", "bfloat16") and max(self.depth, self.depth_v) <= 128
 
 
-def why_not(operands: Sequence[Array | None], extra: dict[str, Array] | None = None) -> str | None:
+class Operand(NamedTuple):
+    """What the plan of a call depends on, of one operand."""
+
+    shape: tuple[int, ...]
+    strides: Strides
+    dtype: str
+    is_aligned: bool  # to 16 bytes
+
+
+Operands = tuple[tuple[str, Operand], ...]
+
+
+def why_not(operands: Sequence[Array], extra: dict[str, Array] | None = None) -> str | None:
     """Say in one sentence why the kernels can't take these operands, or return None."""
-    q, k, v, mask, bias, sink, slopes, q_lengths, k_lengths = operands
-    dtype = arrays.dtype_name(q)
-    if dtype not in KINDS:
-        return f"attention kernels work on float16, bfloat16, float32 and float64, not {dtype}"
-    if any(arrays.dtype_name(x) != dtype for x in (k, v)):
-        return "q, k and v have different dtypes"
-    if max(q.shape[-1], v.shape[-1]) > MAX_DEPTH:
-        return f"attention kernels take head dimensions up to {MAX_DEPTH}"
-    if max(q.shape[-2], k.shape[-2]) >= UNBOUNDED:
-        return f"attention kernels take fewer than {UNBOUNDED} queries and keys"
-    if mask is not None and arrays.dtype_name(mask) != "bool":
-        return "the mask is not boolean"
-    if bias is not None and arrays.dtype_name(bias) not in (dtype, "float32"):
-        return "the bias has neither q's dtype nor float32"
-    if any(x is not None and arrays.dtype_name(x) not in KINDS for x in (sink, slopes)):
-        return "the sink or the slopes are not of a floating dtype that kernels read"
-    lengths = [x for x in (q_lengths, k_lengths) if x is not None]
-    if any(arrays.dtype_name(x) not in ("int32", "int64") for x in lengths):
-        return "the lengths are neither int32 nor int64"
-    if len(_merge(*_batch_steps(operands, extra or {}))[0]) > BATCH_AXES:
-        return f"the batch axes cannot be merged to {BATCH_AXES} or fewer"
-    return None
+    return _reason(_look(operands, extra or {}))
 
 
 def make(
-    operands: Sequence[Array | None],
+    operands: Sequence[Array],
     *,
     scale: float,
     causal: bool | str = False,
@@ -114,60 +107,103 @@ def make(
     softcap: float | None = None,
     extra: dict[str, Array] | None = None,
 ) -> Plan:
-    """Plan a call; `extra` holds cotangents by name, whose strides are wanted too."""
-    extra = extra or {}
-    reason = why_not(operands, extra)
+    """Plan a call; `extra` holds cotangents by name, whose strides are wanted too.
+
+    Plans are kept: calls that differ in nothing but numbers share one.
+    """
+    window = None if window is None else (window[0], window[1])
+    return _plan(_look(operands, extra or {}), float(scale), causal, window, float(softcap or 0.0))
+
+
+def _look(operands: Sequence[Array], extra: dict[str, Array]) -> Operands:
+    named = (*zip(STRIDED, operands, strict=True), *extra.items())
+    return tuple([
+        (name, Operand(tuple(x.shape), arrays.strides(x), arrays.dtype_name(x),
+                       arrays.address(x) % 16 == 0))
+        for name, x in named
+        if x is not None
+    ])  # fmt: skip
+
+
+@functools.lru_cache(4096)
+def _reason(operands: Operands) -> str | None:
+    named = dict(operands)
+    dtype = named["q"].dtype
+    if dtype not in KINDS:
+        return f"attention kernels work on float16, bfloat16, float32 and float64, not {dtype}"
+    if any(named[name].dtype != dtype for name in "kv"):
+        return "q, k and v have different dtypes"
+    if max(named["q"].shape[-1], named["v"].shape[-1]) > MAX_DEPTH:
+        return f"attention kernels take head dimensions up to {MAX_DEPTH}"
+    if max(named["q"].shape[-2], named["k"].shape[-2]) >= UNBOUNDED:
+        return f"attention kernels take fewer than {UNBOUNDED} queries and keys"
+    if len(_merge(*_batch_steps(named))[0]) > BATCH_AXES:
+        return f"the batch axes cannot be merged to {BATCH_AXES} or fewer"
+    return _reason_of_dtypes(named, dtype)
+
+
+def _reason_of_dtypes(named: dict[str, Operand], dtype: str) -> str | None:
+    fits = {
+        "mask": (("bool",), "the mask is not boolean"),
+        "bias": ((dtype, "float32"), "the bias has neither q's dtype nor float32"),
+        "sink": (KINDS, "the sink has no floating dtype that kernels read"),
+        "slopes": (KINDS, "the slopes have no floating dtype that kernels read"),
+        "q_lengths": (LENGTH_BYTES, "the lengths of queries are neither int32 nor int64"),
+        "k_lengths": (LENGTH_BYTES, "the lengths of keys are neither int32 nor int64"),
+    }
+    for name, (dtypes, reason) in fits.items():
+        if name in named and named[name].dtype not in dtypes:
+            return reason
+    return None
+
+
+@functools.lru_cache(4096)
+def _plan(
+    operands: Operands,
+    scale: float,
+    causal: bool | str,
+    window: tuple[int | None, int | None] | None,
+    softcap: float,
+) -> Plan:
+    reason = _reason(operands)
     if reason is not None:
         raise NotImplementedError(f"attend: {reason}")
-    present = _present(operands, extra)
-    q, k, v = operands[:3]
-    batch, steps = _batch_steps(operands, extra)
+    named = dict(operands)
+    q, k, v = (named[name].shape for name in "qkv")
+    batch, steps = _batch_steps(named)
     sizes, merged = _merge(batch, steps)
     fill = BATCH_AXES - len(sizes)
     b0, b1, b2 = (1,) * fill + sizes
-    strides = {
-        name: (0,) * fill + merged[name] + _trailing_steps(name, x) for name, x in present.items()
-    }
+    strides = {name: (0,) * fill + merged[name] + _trailing_steps(name, x) for name, x in operands}
     shape = {
-        "heads": q.shape[-3], "group": max(q.shape[-3] // max(k.shape[-3], 1), 1),
-        "rows": q.shape[-2], "cols": k.shape[-2], "depth": q.shape[-1], "depth_v": v.shape[-1],
+        "heads": q[-3], "group": max(q[-3] // max(k[-3], 1), 1),
+        "rows": q[-2], "cols": k[-2], "depth": q[-1], "depth_v": v[-1],
     }  # fmt: skip
-    named: dict[str, int] = {"b1": b1, "b2": b2, **shape}
-    named |= _options(present, strides, causal, window, softcap)
+    numbers = {"b1": b1, "b2": b2, **shape, **_options(named, strides, causal, window, softcap)}
     scalars = (
-        *(named[name] for name in SIZES),
+        *(numbers[name] for name in SIZES),
         *(step for name in STRIDED for step in strides.get(name, (0,) * 6)),
-        *(named[name] for name in OPTIONS),
-        float(scale), float(softcap or 0.0),
+        *(numbers[name] for name in OPTIONS),
+        scale, softcap,
     )  # fmt: skip
-    return Plan(batch, (b0, b1, b2), **shape, dtype=arrays.dtype_name(q), steps=strides,
-                scalars=scalars)  # fmt: skip
+    dtype = named["q"].dtype
+    return Plan(batch, (b0, b1, b2), **shape, dtype=dtype, steps=strides, scalars=scalars)
 
 
-def _present(operands: Sequence[Array | None], extra: dict[str, Array]) -> dict[str, Array]:
-    named = dict(zip(STRIDED, operands, strict=True))
-    return {name: x for name, x in {**named, **extra}.items() if x is not None}
-
-
-def _batch_steps(
-    operands: Sequence[Array | None], extra: dict[str, Array]
-) -> tuple[tuple[int, ...], dict[str, Strides]]:
+def _batch_steps(named: dict[str, Operand]) -> tuple[tuple[int, ...], dict[str, Strides]]:
     """The full batch shape, and the strides of every operand along it (0 where it repeats)."""
-    present = _present(operands, extra)
-    parts = {}
-    for name, x in present.items():
-        rank = max(len(x.shape) - len(TRAILING[name]), 0)
-        parts[name] = (tuple(x.shape[:rank]), arrays.strides(x)[:rank])
-    full = max(len(shape) for shape, _ in parts.values())
-    padded = {
-        n: ((1,) * (full - len(s)) + s, (0,) * (full - len(t)) + t) for n, (s, t) in parts.items()
-    }
-    batch = tuple(next((s[a] for s, _ in padded.values() if s[a] != 1), 1) for a in range(full))
-    steps = {
-        name: tuple(0 if size == 1 else step for size, step in zip(shape, strides, strict=True))
-        for name, (shape, strides) in padded.items()
-    }
-    return batch, steps
+    ranks = {name: max(len(x.shape) - len(TRAILING[name]), 0) for name, x in named.items()}
+    full = max(ranks.values())
+    batch = [1] * full
+    steps = {}
+    for name, x in named.items():
+        missing = full - ranks[name]
+        walk = [0] * full
+        for axis, (size, step) in enumerate(zip(x.shape[: ranks[name]], x.strides), missing):
+            if size != 1:
+                batch[axis], walk[axis] = size, step
+        steps[name] = tuple(walk)
+    return tuple(batch), steps
 
 
 def _merge(
@@ -189,54 +225,47 @@ def _merge(
     return tuple(sizes), {name: tuple(walk[name] for walk in walks) for name in steps}
 
 
-def _trailing_steps(name: str, x: Array) -> Strides:
-    """Strides along (head, i, j); 0 along axes that `x` lacks or repeats along."""
+def _trailing_steps(name: str, x: Operand) -> Strides:
+    """Strides along (head, i, j); 0 along axes that the operand lacks or repeats along."""
     wanted = TRAILING[name]
-    shape, strides = tuple(x.shape), arrays.strides(x)
-    missing = max(len(wanted) - len(shape), 0)
-    last = len(shape) - (len(wanted) - missing)
+    missing = max(len(wanted) - len(x.shape), 0)
+    last = len(x.shape) - (len(wanted) - missing)
     steps = dict.fromkeys("hij", 0)
-    for axis, size, step in zip(wanted[missing:], shape[last:], strides[last:], strict=True):
+    for axis, size, step in zip(wanted[missing:], x.shape[last:], x.strides[last:], strict=True):
         steps[axis] = 0 if size == 1 else step
     return steps["h"], steps["i"], steps["j"]
 
 
 def _options(
-    present: dict[str, Array],
+    named: dict[str, Operand],
     strides: dict[str, Strides],
     causal: bool | str,
     window: tuple[int | None, int | None] | None,
-    softcap: float | None,
+    softcap: float,
 ) -> dict[str, int]:
     left, right = window or (None, None)
     left = UNBOUNDED if left is None else min(left, UNBOUNDED)
     right = UNBOUNDED if right is None else min(right, UNBOUNDED)
-    vector = sum(
-        _fits_vectors(present[name], strides[name]) << bit
-        for bit, name in enumerate(("q", "k", "v", "dout"))
-        if name in present
-    )
+    kinds = {n: KINDS[named[n].dtype] if n in named else 0 for n in ("bias", "sink", "slopes")}
+    bytes_of = {
+        n: LENGTH_BYTES[named[n].dtype] if n in named else 0 for n in ("q_lengths", "k_lengths")
+    }
     return {
         "left": left, "right": min(right, 0) if causal else right,
         "upper_left": int(causal == "upper_left"),
-        "extras": int(bool(softcap) or any(n in present for n in ("mask", "bias", "slopes"))),
-        "vector": vector,
-        **{f"{n}_kind": _kind(present.get(n)) for n in ("bias", "sink", "slopes")},
-        **{f"{n}_bytes": _bytes(present.get(n)) for n in ("q_lengths", "k_lengths")},
+        "extras": int(softcap != 0 or any(n in named for n in ("mask", "bias", "slopes"))),
+        "vector": sum(
+            _fits_vectors(named[name], strides[name]) << bit
+            for bit, name in enumerate(("q", "k", "v", "dout"))
+            if name in named
+        ),
+        **{f"{name}_kind": kind for name, kind in kinds.items()},
+        **{f"{name}_bytes": size for name, size in bytes_of.items()},
     }  # fmt: skip
 
 
-def _fits_vectors(x: Array, strides: Strides) -> int:
-    """Whether every row of `x` can be copied 16 bytes at a time."""
-    per_16_bytes = 16 // {"float32": 4, "float64": 8}.get(arrays.dtype_name(x), 2)
+def _fits_vectors(x: Operand, strides: Strides) -> bool:
+    """Whether every row of a 16-bit operand can be copied 16 bytes at a time."""
     *outer, column = strides
-    dense = column == 1 or x.shape[-1] == 1
-    return int(dense and arrays.address(x) % 16 == 0 and all(s % per_16_bytes == 0 for s in outer))
-
-
-def _kind(x: Array | None) -> int:
-    return 0 if x is None else KINDS[arrays.dtype_name(x)]
-
-
-def _bytes(x: Array | None) -> int:
-    return 0 if x is None else {"int32": 4, "int64": 8}[arrays.dtype_name(x)]
+    is_dense = column == 1 or x.shape[-1] == 1
+    return is_dense and x.is_aligned and all(step % 8 == 0 for step in outer)
