@@ -127,10 +127,11 @@ def backward(
 ) -> tuple[Any, ...]:  # fmt: skip
     """One gradient per operand, None where not needed."""
     call = describe(operands, options)
-    out, lse, dout, dlse = (
+    known: list[Any] = [
         None if x is None else widen(x).astype(call.dtype, copy=False)
         for x in (*outputs, *cotangents)
-    )
+    ]
+    out, lse, dout, dlse = known
     found = gradients(call, starts(call), out, lse, dout, dlse, needs)
     call.arena.release()
     return tuple(
