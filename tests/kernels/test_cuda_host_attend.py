@@ -21,6 +21,7 @@ from kernels.test_cuda_mutants import MutantLauncher
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
 CHECKED = ShimLauncher()
+# One thread of the operating system: machines that run tests have few processors to spare.
 FAST = ShimLauncher(check=False, threads=1)
 
 

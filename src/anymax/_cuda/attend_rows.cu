@@ -43,9 +43,9 @@ __global__ void __launch_bounds__(ROWS_THREADS)
   if ((threadIdx.x & 31) == 0) (for_q ? q_marks : k_marks)[word] = marks;
 }
 
-// For every query: its log-sum-exp, in the units of the passes (`base_2` or natural; +inf where the row passes no gradient on: all weights become 0), delta =
-// do . o - dlse, a mark if it passes none, and its term of the sink's gradient. Rows are padded to `padded` so that the
-// passes may read whole tiles.
+// For every query: its log-sum-exp in the units of the passes (`base_2` or natural; +inf where the row passes no gradient
+// on, so that all its weights become 0), delta = do . o - dlse, a mark if it passes none on, and its term of the sink's
+// gradient. Rows are padded to `padded`, so that the passes may read whole tiles.
 template <class T>
 __global__ void __launch_bounds__(ROWS_THREADS)
     attend_stats(const T* out, const wide<T>* lse, const T* dout, const wide<T>* dlse, const void* sink,
