@@ -1,4 +1,4 @@
-"""What the machine can do at all: bytes copied and products summed a second, measured now."""
+"""What the machine can do at all: copies and products a second, measured beside each case."""
 
 from __future__ import annotations
 
@@ -7,44 +7,39 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 COPIED = 1 << 27  # bytes of a copy: far beyond the caches
-SIDE = 1536  # of the square matrices
+SIDES = {"cpu": 1536, "cuda": 8192}  # of the square matrices
+ROUNDS = 7
 
 
-@dataclass(frozen=True, slots=True)
-class Floors:
-    """Bytes read or written a second by a copy on all cores; float32 FLOP a second by a matmul."""
-
-    bandwidth: float
-    flops: float
-
-    def seconds(self, moved: float, flops: float) -> float:
-        """The least time for so much work."""
-        return max(moved / self.bandwidth, flops / self.flops)
+def seconds(device: str, moved: float, flops: float) -> float:
+    """The least time for so many bytes read and written and so many FLOP."""
+    least = 0.0
+    if moved:
+        least = moved / (2 * COPIED) * _best(_copy(device))
+    if flops:
+        least = max(least, flops / (2 * SIDES[device] ** 3) * _best(_matmul(device)))
+    return least
 
 
-@functools.cache
-def measure(device: str) -> Floors:
-    if device == "cuda":
-        return _on_cuda()
-    return Floors(2 * COPIED / _best(_copy()), 2 * SIDE**3 / _best(_matmul()))
-
-
-def _best(f: Callable[[], Any], rounds: int = 9) -> float:
+def _best(f: Callable[[], Any]) -> float:
     times = []
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         start = time.perf_counter()
         f()
         times.append(time.perf_counter() - start)
     return min(times)
 
 
-def _copy() -> Callable[[], Any]:
+@functools.cache
+def _copy(device: str) -> Callable[[], Any]:
+    """A copy on all cores, into memory that is already there."""
+    if device == "cuda":
+        return _on_cuda(lambda torch, a, b: b.copy_(a), COPIED // 4, 1)
     source, target = np.ones(COPIED // 4, np.float32), np.zeros(COPIED // 4, np.float32)
     workers = os.cpu_count() or 1
     pool = ThreadPoolExecutor(workers)
@@ -52,26 +47,24 @@ def _copy() -> Callable[[], Any]:
     return lambda: list(pool.map(lambda part: np.copyto(*part), parts))
 
 
-def _matmul() -> Callable[[], Any]:
-    a = np.ones((SIDE, SIDE), np.float32)
+@functools.cache
+def _matmul(device: str) -> Callable[[], Any]:
+    """A float32 product of square matrices."""
+    n = SIDES[device]
+    if device == "cuda":
+        return _on_cuda(lambda torch, a, b: torch.mm(a, a, out=b), n, n)
+    a = np.ones((n, n), np.float32)
     out = np.empty_like(a)
     return lambda: np.matmul(a, a, out=out)
 
 
-def _on_cuda() -> Floors:
+def _on_cuda(f: Callable, *shape: int) -> Callable[[], Any]:
     import torch
 
-    a = torch.ones(COPIED // 4, device="cuda")
-    b = torch.empty_like(a)
-    m = torch.ones(4 * SIDE, 4 * SIDE, device="cuda")
-    out = torch.empty_like(m)
+    a, b = torch.ones(shape, device="cuda"), torch.ones(shape, device="cuda")
 
-    def timed(f: Callable[[], Any]) -> float:
-        def run() -> None:
-            f()
-            torch.cuda.synchronize()
+    def run() -> None:
+        f(torch, a, b)
+        torch.cuda.synchronize()
 
-        return _best(run)
-
-    copied = timed(lambda: b.copy_(a))
-    return Floors(2 * COPIED / copied, 2 * (4 * SIDE) ** 3 / timed(lambda: torch.mm(m, m, out=out)))
+    return run

@@ -103,7 +103,7 @@ def _timed(case: Case, row: Row, quick: bool) -> Row:
             ratio = paired(ours, theirs, QUICK if quick else BUDGET)
     floor = None
     if case.bytes or case.flops:
-        floor = ratio.ours / floors.measure(row.device).seconds(case.bytes, case.flops)
+        floor = ratio.ours / floors.seconds(row.device, case.bytes, case.flops)
     return dataclasses.replace(
         row,
         backend="+".join(sorted({event.backend for event in log})),
