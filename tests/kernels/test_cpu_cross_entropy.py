@@ -22,7 +22,7 @@ def oracle(x, target, where, weight, row_scale, label_smoothing, lse_square_scal
     """(loss, lse, gradient pieces) as the primitive defines them."""
     with np.errstate(all="ignore"):
         x = x.astype(np.longdouble)
-        y = softcap * np.tanh(x / softcap) if softcap else x
+        y = np.where(x == -INF, -INF, softcap * np.tanh(x / softcap)) if softcap else x
         seen = np.broadcast_to(True if where is None else where, x.shape)
         keep = (y != -INF) & seen
         low = np.where(keep, y, -INF)

@@ -18,13 +18,14 @@ __all__ = ["capped", "gradient", "less", "mix", "row_loss"]
 
 @jit(cache=False)
 def capped(x, w, y, cap):
-    """y = cap * tanh(x / cap), or x if cap is 0, and -inf where the mask leaves a cell out."""
+    """y = cap * tanh(x / cap), or x if cap is 0; -inf stays -inf, as do cells the mask removes."""
     rare()
     wide()
     low = x.dtype.type(-np.inf)
     if cap > x.dtype.type(0):
         for j in range(x.size):
-            y[j] = cap * tanh(x[j] / cap)
+            t = cap * tanh(x[j] / cap)
+            y[j] = t if x[j] != low else low
     else:
         for j in range(x.size):
             y[j] = x[j]
