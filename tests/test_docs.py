@@ -78,6 +78,12 @@ def test_readme_names_every_form_at_the_top():
     assert len(FORMS) > 40 or not missing
 
 
+def test_readme_shows_results_once_there_are_some():
+    block = README.partition("<!-- measured: begin -->")[2].partition("<!-- measured: end -->")[0]
+    results = list((ROOT / "bench" / "results").glob("*.csv"))
+    assert bool(results) == ("No results" not in block)
+
+
 def _commands() -> list[str]:
     return [line for line in README.splitlines() if line.startswith("python3 -m venv")]
 
