@@ -110,7 +110,7 @@ class Primitive:
     jvp: Callable
     storage: tuple[bool, ...]
     kernels: Sequence[Kernel] = ()
-    _lanes: dict[type, Callable] = field(default_factory=dict, init=False)
+    _lanes: dict[type, Callable | None] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         PRIMITIVES[self.name] = self
@@ -173,10 +173,10 @@ class Primitive:
     def plain(self, operands: Sequence[Array | None], options: dict[str, Any]) -> Any:
         """The reference, with half types widened before and rounded once after."""
         xp = namespace_of(operands)
-        dtype = operands[0].dtype
-        half = dtype_name(operands[0]) in HALVES
+        first: Array = operands[0]
+        dtype, half = first.dtype, dtype_name(first) in HALVES
         if half:
-            operands = [self._widen(xp, x) for x in operands]
+            operands = [widen(xp, x) for x in operands]
         with _backends.quiet(operands[0]):
             out = self.reference(xp, *operands, **options)
         if not half:
@@ -207,18 +207,14 @@ class Primitive:
             return backward(tuple(operands), outputs, cotangents, needs, **options)
         xp = namespace_of(operands)
         dtypes = [None if x is None else x.dtype for x in operands]
-        operands = [self._widen(xp, x) for x in operands]
-        outputs = tuple(self._widen(xp, x) for x in outputs)
-        cotangents = tuple(self._widen(xp, x) for x in cotangents)
+        operands = [widen(xp, x) for x in operands]
+        outputs = tuple(widen(xp, x) for x in outputs)
+        cotangents = tuple(widen(xp, x) for x in cotangents)
         with _backends.quiet(operands[0]):
             grads = self.vjp(xp, tuple(operands), outputs, cotangents, needs, **options)
         return tuple(
             g if g is None or g.dtype == d else xp.astype(g, d) for g, d in zip(grads, dtypes)
         )
-
-    @staticmethod
-    def _widen(xp: Any, x: Array | None) -> Array | None:
-        return widen(xp, x)
 
     def prepare(
         self, kernel: Kernel | None, operands: Sequence, options: dict, hint: float | None, needs
@@ -289,10 +285,11 @@ def namespace_of(operands: Sequence[Array | None]) -> Any:
 
 def gather(operands: Sequence[Array | None], options: dict[str, Any]) -> Facts:
     """The facts of a call, read off its operands."""
-    lib = library(operands[0])
+    lib, followed = library(operands[0]), None
     if lib == "tape" or any(x is not None and library(x) == "tape" for x in operands[1:]):
         from anymax import _grad
 
+        followed = tuple(_grad.needs_grad(x) for x in operands)
         lib, operands = "tape", [_grad.value(x) for x in operands]
     device, obstacle, wants = _situation(lib, operands)
     return Facts(
@@ -300,7 +297,7 @@ def gather(operands: Sequence[Array | None], options: dict[str, Any]) -> Facts:
         device=device,
         dtype=dtype_name(operands[0]),
         operands=tuple(operands),
-        wants=wants,
+        wants=wants if followed is None else followed,
         obstacle=obstacle,
         options=options,
     )

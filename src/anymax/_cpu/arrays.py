@@ -126,7 +126,7 @@ def kept_rows(where: Any, shape: Sequence[int], axis: int | tuple[int, ...]) -> 
     if all(still[:split]):
         mask = mask[(slice(0, 1),) * split]
     if all(still[split:]):
-        mask = mask[(..., *(slice(0, 1),) * (mask.ndim - split))]
+        mask = mask[(slice(None),) * split + (slice(0, 1),) * (mask.ndim - split)]
     count, length = math.prod(mask.shape[:split]), math.prod(mask.shape[split:])
     return np.ascontiguousarray(mask).reshape(count, length).view(np.uint8)
 

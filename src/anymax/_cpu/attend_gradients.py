@@ -125,7 +125,7 @@ def _sum_bias(call: Call, full: dict[int, Array], bias: bool) -> None:
     if call.slopes is not None:
         full[6] = np.zeros((chunks, *call.rows))
         p["dslopes"] = address(full[6])
-    if not bias:
+    if not bias or call.bias is None:
         return
     last = call.bias.shape[-2:]
     if call.bias_is_matrix:
@@ -185,11 +185,10 @@ def _reduce(call: Call, full: dict[int, Array], needs: Any) -> list[Array | None
         full[4] = full[4].sum(axis=0)
     found: list[Array | None] = []
     for i, operand in enumerate(operands):
-        wanted = needs[i] and operand is not None and i != 3
-        if wanted and i not in full:
-            found.append(np.zeros(operand.shape, call.dtype))
-        elif wanted:
-            found.append(reduce_to(full[i], operand.shape).astype(call.dtype, copy=False))
-        else:
+        if operand is None or not needs[i] or i == 3:
             found.append(None)
+        elif i not in full:
+            found.append(np.zeros(operand.shape, call.dtype))
+        else:
+            found.append(reduce_to(full[i], operand.shape).astype(call.dtype, copy=False))
     return found

@@ -128,7 +128,11 @@ def _two_passes(p: Any, g: Any, axis: Any, scale: float, reduce: Kernel, pull: K
             d = np.array(
                 [sum(float(part[0]) for part in each_chunk(reduced, r, every, [p, g], []))]
             )
-            each_chunk(lambda w, a, b, d=d: pulled(d, a, b), r, every, [p, g], [dx])
+
+            def part(w: Any, a: Any, b: Any, d: Any = d) -> None:
+                pulled(d, a, b)
+
+            each_chunk(part, r, every, [p, g], [dx])
     else:
         each_block(lambda w, a, b: pulled(reduced(w, a, b), a, b), every, [p, g], [dx])
     put_rows(dx, target, axis)

@@ -29,7 +29,7 @@ def scatter(xp: Any, g: Any, where: Any, x: Any) -> Any:
     """Add each element of `g` up at its position `where` of an array shaped like `x`."""
     count = compat.size(x)
     flat, index = xp.reshape(g, (-1,)), xp.reshape(where, (-1,))
-    if compat.is_numpy_array(x) or compat.is_cupy_array(x):
+    if (compat.is_numpy_array(x) or compat.is_cupy_array(x)) and x.dtype.itemsize <= 8:
         # Sums in float64; one pass, in the order of the elements (on a GPU in any order).
         total = xp.bincount(index, weights=flat, minlength=count)
         return xp.reshape(xp.astype(total, x.dtype, copy=False), x.shape)

@@ -8,8 +8,13 @@ from anymax import _array, _shapes
 from anymax._array import Array
 
 SHAPES = "q: ... [Hq] L D, k: ... [Hk] S D, v: ... [Hk] S Dv -> ... [Hq] L Dv"
-CAUSAL: dict[Any, bool | str] = {False: False, None: False, True: "lower_right", "lower_right": "lower_right",
-          "upper_left": "upper_left"}  # fmt: skip
+CAUSAL: dict[Any, bool | str] = {
+    None: False,
+    False: False,
+    True: "lower_right",
+    "lower_right": "lower_right",
+    "upper_left": "upper_left",
+}
 
 
 class Arguments(NamedTuple):

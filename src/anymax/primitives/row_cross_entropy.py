@@ -34,7 +34,7 @@ def _reference(
     lse = xp.squeeze(xp.where(m == xp.inf, m, lse), axis=-1)
     t = _weighted_target(xp, y, target, where, weight, label_smoothing)
     t_kept = select(xp, keep, t)
-    loss = xp.sum(t, axis=-1) * xp.squeeze(log_s, axis=-1) - xp.sum(t_kept * z, axis=-1)
+    loss = xp.sum(t_kept, axis=-1) * xp.squeeze(log_s, axis=-1) - xp.sum(t_kept * z, axis=-1)
     live = lse != -xp.inf
     if lse_square_scale:
         loss = loss + lse_square_scale * xp.square(select(xp, live, lse))
