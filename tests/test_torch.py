@@ -1,4 +1,4 @@
-"""torch: gradients of every order, torch.func, compilation, fake tensors, modes, kernels inside."""
+"""torch: gradients of every order, torch.func, modes, dtypes, kernels inside."""
 
 from __future__ import annotations
 
@@ -6,43 +6,9 @@ import numpy as np
 import pytest
 
 import anymax as am
-from anymax import _backends
+from torch_calls import CALLS, KERNELS, LABELS, X, total
 
 torch = pytest.importorskip("torch")
-
-KERNELS = ["reference"] + ["numba"] * (_backends.missing("numba") is None)
-torch.manual_seed(0)
-X = torch.randn(3, 5, dtype=torch.float64)
-KEEP = torch.tensor([[1, 1, 0, 1, 1], [1, 0, 1, 1, 1], [0, 0, 0, 0, 0]], dtype=torch.bool)
-LABELS = torch.tensor([1, 4, 0])
-CAPPED = {"softcap": 2.0, "label_smoothing": 0.1, "lse_square_scale": 0.1}
-SINK = torch.tensor([0.3, -0.2], dtype=torch.float64)
-QKV = torch.randn(2, 4, 3, dtype=torch.float64)
-
-CALLS = {
-    "softmax": lambda x: am.softmax(x, where=KEEP, temperature=0.7),
-    "softmin": lambda x: am.softmin(x, axis=0),
-    "log_softmax": lambda x: am.log_softmax(x),
-    "logsumexp": lambda x: am.logsumexp(x, axis=(0, 1)),
-    "logsumexp weight": lambda x: am.logsumexp(x, weight=X.abs() + 1),
-    "cross_entropy": lambda x: am.cross_entropy(x, LABELS),
-    "cross_entropy capped": lambda x: am.cross_entropy(x, LABELS, reduction="none", **CAPPED),
-    "cross_entropy soft": lambda x: am.cross_entropy(x, torch.softmax(X, -1), return_lse=True),
-    "attention": lambda x: am.dot_product_attention(x, x, x, causal=True, return_lse=True),
-    "attention sink": lambda x: am.dot_product_attention(
-        x[None], QKV[:1, :, :1] * x[:1], QKV[:1], sink=SINK[:1], softcap=1.5, window=(2, 0)),
-    "attention_weights": lambda x: am.attention_weights(x, x),
-}  # fmt: skip
-
-
-def total(name):
-    """One number that depends on every output of a call."""
-
-    def scalar(x):
-        y = CALLS[name](x)
-        return sum(torch.sin(a).sum() for a in (y if isinstance(y, tuple) else (y,)))
-
-    return scalar
 
 
 @pytest.fixture(params=KERNELS)
@@ -222,107 +188,6 @@ def test_forward_mode():
         dual = torch.autograd.forward_ad.make_dual(X, torch.ones_like(X))
         y = torch.autograd.forward_ad.unpack_dual(am.logsumexp(dual))
     torch.testing.assert_close(y.tangent, torch.ones(3, dtype=torch.float64))
-
-
-# -- compilation -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", CALLS)
-def test_compiled_whole_with_gradient(name):
-    torch._dynamo.reset()
-    f = total(name)
-    compiled = torch.compile(f, fullgraph=True, backend="aot_eager")
-    x = X.clone().requires_grad_()
-    for y in (compiled(x), f(x)):
-        y.backward()
-    (twice,) = torch.autograd.grad(2 * f(x), x)
-    torch.testing.assert_close(x.grad, twice, rtol=1e-10, atol=1e-12)
-
-
-@pytest.mark.slow
-def test_inductor_with_gradient():
-    torch._dynamo.reset()
-
-    def f(x):
-        return am.cross_entropy(x, LABELS, where=KEEP[:1])
-
-    x = X.float().requires_grad_()
-    compiled = torch.compile(f, fullgraph=True)
-    (got,) = torch.autograd.grad(compiled(x), x)
-    (wanted,) = torch.autograd.grad(f(x), x)
-    torch.testing.assert_close(got, wanted)  # a masked label costs inf, and its gradient is finite
-
-
-def test_compiled_code_ignores_the_context(backend):
-    torch._dynamo.reset()
-    compiled = torch.compile(lambda x: am.softmax(x), fullgraph=True, backend="eager")
-    torch.testing.assert_close(compiled(X), torch.softmax(X, -1))
-
-
-def test_export():
-    class Net(torch.nn.Module):
-        def forward(self, x):
-            return am.dot_product_attention(x, x, x, causal=True)
-
-    program = torch.export.export(Net(), (X,))
-    torch.testing.assert_close(program.module()(X), Net()(X))
-
-
-def test_make_fx_traces_the_reference():
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    graph = make_fx(lambda x: am.log_softmax(x))(X)
-    torch.testing.assert_close(graph(2 * X), torch.log_softmax(2 * X, -1))
-
-
-# -- tensors that are no plain arrays ----------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", [n for n in CALLS if n in ("softmax", "log_softmax", "logsumexp")])
-def test_meta_tensors(name, monkeypatch):
-    monkeypatch.setitem(globals(), "KEEP", KEEP.to("meta"))
-    y = CALLS[name](X.to("meta"))
-    assert y.device.type == "meta"
-    assert y.shape == CALLS["logsumexp" if name == "logsumexp" else "log_softmax"](X).shape
-
-
-@pytest.mark.parametrize("name", CALLS)
-def test_fake_tensors(name):
-    from torch._subclasses.fake_tensor import FakeTensorMode
-
-    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        y = CALLS[name](mode.from_tensor(X))
-    wanted = CALLS[name](X)
-    for a, b in zip(*((v if isinstance(v, tuple) else (v,)) for v in (y, wanted)), strict=True):
-        assert (a.shape, a.dtype) == (b.shape, b.dtype)
-
-
-class Tagged(torch.Tensor):
-    """A subclass whose every operation goes through ``__torch_function__``."""
-
-
-def test_subclasses_stay_what_they_are():
-    x = X.as_subclass(Tagged)
-    for form in (am.softmax, am.log_softmax, am.logsumexp):
-        y = form(x)
-        assert type(y) is Tagged
-        torch.testing.assert_close(y.as_subclass(torch.Tensor), form(X))
-    with am.trace() as log:
-        am.softmax(x)
-    assert log[0].backend == "reference"
-
-
-def test_parameters_are_plain(backend):
-    p = torch.nn.Parameter(X.clone())
-    am.softmax(p).square().sum().backward()
-    assert p.grad.shape == p.shape
-
-
-def test_negated_views_and_conjugates():
-    z = torch.complex(X, X)
-    y = z.conj().imag  # lazily negated
-    assert y.is_neg()
-    torch.testing.assert_close(am.softmax(y), torch.softmax(-X, -1))
 
 
 # -- dtypes ------------------------------------------------------------------------------------
