@@ -231,7 +231,7 @@ RESULTS = [
 def test_the_page_holds_results_reasons_and_escapes():
     page = table.page(RESULTS)
     assert "1 passed, 1 failed, 1 skipped" in page
-    assert "1 failed of 1" in page
+    assert "1 of 1 failed" in page
     assert "x &lt; y &amp; z" in page
     assert "cupy: no device" in page
     assert "worst error 1.0e-16" in page

@@ -59,13 +59,18 @@ def bar(total: int) -> Iterator[Report]:
         yield report
 
 
-def grouped(results: Iterable[Result]) -> tuple[list[str], list[str], Group]:
-    """Forms, columns (with the kernel backends as columns of their own), results per pair."""
+def grouped(results: Iterable[Result], brief: bool = False) -> tuple[list[str], list[str], Group]:
+    """Forms, columns (with the kernel backends as columns of their own), results per pair.
+
+    `brief` puts the variants of a library together, and all libraries of a kernel backend.
+    """
     forms: dict[str, None] = {}
     columns: dict[str, None] = {}
     cells: Group = {}
     for r in results:
-        column = r.column if r.backend == "reference" else f"{r.column} {r.backend}"
+        library = r.column.partition(":")[0] if brief else r.column
+        kernels = r.backend if brief else f"{r.column} {r.backend}"
+        column = library if r.backend == "reference" else kernels
         forms[r.form] = columns[column] = None
         cells.setdefault((r.form, column), []).append(r)
     return list(forms), list(columns), cells
@@ -75,7 +80,7 @@ def summary(cell: list[Result]) -> tuple[str, str]:
     """How a cell of the table is coloured, and what it says."""
     count = {o: sum(r.outcome == o for r in cell) for o in ("pass", "fail", "skip")}
     if count["fail"]:
-        return "fail", f"{count['fail']} failed of {count['fail'] + count['pass']}"
+        return "fail", f"{count['fail']} of {count['fail'] + count['pass']} failed"
     if not count["pass"]:
         return "skip", "–"
     return "pass", str(count["pass"])
@@ -87,7 +92,9 @@ def show(results: list[Result]) -> None:
     from rich.table import Table
 
     console = Console()
-    forms, columns, cells = grouped(results)
+    if not console.is_terminal:
+        console.width = 120
+    forms, columns, cells = grouped(results, brief=True)
     table = Table(title=f"anymax {__version__}: checks passed per form and array library")
     table.add_column("form", no_wrap=True)
     for column in columns:
@@ -98,7 +105,7 @@ def show(results: list[Result]) -> None:
         for column in columns:
             outcome, text = summary(cells.get((form, column), []))
             row.append(f"[{colours[outcome]}]{text}[/]")
-        table.add_row(form, *row)
+        table.add_row(form.partition(".")[2], *row)
     console.print(table)
     for what, reason in skips(results):
         console.print(f"[dim]{what}: {reason}[/]", highlight=False)
