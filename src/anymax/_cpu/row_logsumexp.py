@@ -20,11 +20,13 @@ from anymax._cpu.arrays import (
 )
 from anymax._cpu.blocks import each_block, each_chunk, is_long
 from anymax._cpu.jit import bare, jit
-from anymax._cpu.row_softmax import long_sums, row_sums, softmax_given, softmax_rows, types_of
+from anymax._cpu.row_softmax import LANE, long_sums, row_sums, softmax_given, softmax_rows, types_of
 from anymax._cpu.row_softmax_backward import zeros
 from anymax._cpu.simd import rare, wide
 
-__all__ = ["logsumexp", "logsumexp_backward"]
+__all__ = ["lane", "logsumexp", "logsumexp_backward"]
+
+_EVERY = np.ones((1, 1), np.uint8)
 
 
 @jit(cache=False, contract=False)
@@ -74,6 +76,19 @@ def logsumexp(x: Any, where: Any, /, *, axis: Any, scale: float) -> Any:
     else:
         each_block(finish, w, [flat], [flat_room(borrow(out))])
     return out
+
+
+def lane(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Logsumexp along the last axis of a C-contiguous float32 or float64 array with cells in it.
+
+    The short way for small calls: nothing is checked.
+    """
+    if x.size > LANE:
+        return logsumexp(x, None, axis=x.ndim - 1, scale=1.0)
+    y, rows = np.empty(x.shape[:-1], x.dtype), x.reshape(-1, x.shape[-1])
+    m, s = row_sums(_EVERY, rows, 1.0)
+    logsumexp_given.code(x.dtype)(rows, _EVERY, m, s, y.reshape(-1), 1.0)
+    return y
 
 
 def _log(s: float) -> float:

@@ -27,7 +27,9 @@ from anymax._cpu.rows import BLOCK, GROUP, SHORT, exp_row, poison, sums
 from anymax._cpu.simd import wide
 
 __all__ = [
+    "LANE",
     "lane",
+    "log_lane",
     "log_softmax",
     "log_softmax_backward",
     "long_sums",
@@ -39,7 +41,7 @@ __all__ = [
     "types_of",
 ]
 
-_LANE = 16_384  # cells up to which a call on this thread alone is fastest
+LANE = 16_384  # cells up to which a call on this thread alone is fastest
 _EVERY = np.ones((1, 1), np.uint8)
 _lanes: dict[Any, Any] = {}
 
@@ -223,7 +225,7 @@ def lane(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
     The short way for small calls: nothing is checked.
     """
-    if x.size > _LANE:
+    if x.size > LANE:
         return softmax(x, None, axis=x.ndim - 1, scale=1.0)
     y = np.empty_like(x)
     code = _lanes.get(x.dtype) or _lanes.setdefault(x.dtype, softmax_rows.code(x.dtype))
@@ -232,4 +234,14 @@ def lane(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     else:
         n = x.shape[-1]
         code(x.reshape(-1, n), _EVERY, y.reshape(-1, n), 1.0)
+    return y
+
+
+def log_lane(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Log-softmax the short way, as `lane`."""
+    if x.size > LANE:
+        return log_softmax(x, None, axis=x.ndim - 1, scale=1.0)
+    y = np.empty_like(x)
+    n = x.shape[-1]
+    _log_block(x.reshape(-1, n), _EVERY, y.reshape(-1, n), 1.0)
     return y

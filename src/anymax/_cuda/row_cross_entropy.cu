@@ -103,9 +103,8 @@ __global__ void __launch_bounds__(BLOCK, 512 / BLOCK)
                   i64 mask_middle, i64 mask_inner, i64 mask_middle_size, i64 mask_inner_size, i64 mask_column,
                   const i64* __restrict__ labels, const T* __restrict__ probabilities,
                   const wide<T>* __restrict__ weight, const wide<T>* __restrict__ row_scale,
-                  const wide<T>* __restrict__ saved_lse, const wide<T>* __restrict__ loss_cotangent,
-                  const wide<T>* __restrict__ lse_cotangent, wide<T>* __restrict__ loss, wide<T>* __restrict__ lse,
-                  T* __restrict__ dx, i64 rows, i64 cols, wide<T> constant_cotangent, wide<T> smoothing,
+                  const wide<T>* __restrict__ loss_cotangent, const wide<T>* __restrict__ lse_cotangent,
+                  wide<T>* __restrict__ loss, wide<T>* __restrict__ lse, T* __restrict__ dx, i64 rows, i64 cols, wide<T> constant_cotangent, wide<T> smoothing,
                   wide<T> lse_square_scale, wide<T> softcap) {
   typedef wide<T> F;
   const i64 r = row_of_group<GROUP>();
@@ -114,19 +113,8 @@ __global__ void __launch_bounds__(BLOCK, 512 / BLOCK)
   const Logits<T> logits = {x + r * x_stride, masks.row(r), mask_column, softcap};
 
   // The normaliser: weight(y) = exp(y - base) * inverse.
-  F base, inverse, log_mass, row_lse;
-  if (saved_lse) {
-    row_lse = saved_lse[r];
-    base = row_lse == -infinity<F>() ? F(0) : row_lse;
-    inverse = row_lse == infinity<F>() ? quiet_nan<F>() : F(1);
-    log_mass = 0;
-  } else {
-    const Normaliser<F> of_row(exp_sum<GROUP, VEC>(logits, cols), F(1));
-    row_lse = of_row.lse();
-    base = of_row.base;
-    inverse = of_row.inverse;
-    log_mass = of_row.log_mass;
-  }
+  const Normaliser<F> of_row(exp_sum<GROUP, VEC>(logits, cols), F(1));
+  const F row_lse = of_row.lse(), base = of_row.base, inverse = of_row.inverse;
   const bool is_empty = row_lse == -infinity<F>();
 
   const T* given = probabilities ? probabilities + r * cols : nullptr;
@@ -138,7 +126,7 @@ __global__ void __launch_bounds__(BLOCK, 512 / BLOCK)
   const F of_loss = row_scale ? row_scale[r] : F(1);
 
   if (loss && lane_of_group<GROUP>() == 0) {
-    F value = sums.total * log_mass + sums.distance;
+    F value = sums.total * of_row.log_mass + sums.distance;
     if (sums.hopeless > F(0)) value += infinity<F>();
     if (lse_square_scale != F(0)) value += lse_square_scale * row_lse * row_lse;
     loss[r] = is_empty || of_loss == F(0) ? F(0) : of_loss * value;

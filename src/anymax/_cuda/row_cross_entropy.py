@@ -28,7 +28,7 @@ KERNEL = RowKernels(
     "cross_entropy",
     FOLDER / "row_cross_entropy.cu",
     f"const T* x, long long x_stride, {MASK_SIGNATURE}, const long long* labels, "
-    "const T* probabilities, const WIDE* weight, const WIDE* row_scale, const WIDE* saved_lse, "
+    "const T* probabilities, const WIDE* weight, const WIDE* row_scale, "
     "const WIDE* loss_cotangent, const WIDE* lse_cotangent, WIDE* loss, WIDE* lse, T* dx, "
     "long long rows, long long cols, WIDE constant_cotangent, WIDE smoothing, "
     "WIDE lse_square_scale, WIDE softcap",
@@ -80,15 +80,17 @@ def backward(
     launcher: Launcher | None = None,
     **options: Any,
 ) -> tuple:
-    """Return the gradient of the logits and None for the other operands."""
+    """Return the gradient of the logits and None for the other operands.
+
+    The normaliser is summed again: exp(x - lse) would magnify the rounding of the saved one.
+    """
     if any(needs[1:]):
         raise NotImplementedError("row_cross_entropy on CUDA has gradients of the logits only")
     x, *others = operands
     if not needs[0] or all(cotangent is None for cotangent in cotangents):
         return (None,) * 5
     dx = arrays.empty(x.shape, arrays.dtype_name(x), x)
-    saved = (outputs[1], *cotangents)
-    _run(x, tuple(others), options, launcher, saved=saved, dx=dx)
+    _run(x, tuple(others), options, launcher, cotangents=cotangents, dx=dx)
     return (dx, None, None, None, None)
 
 
@@ -119,7 +121,7 @@ def _run(
     launcher: Launcher | None,
     *,
     outputs: tuple = (None, None),
-    saved: tuple = (None, None, None),
+    cotangents: tuple = (None, None),
     dx: Array | None = None,
     cotangent: float = 0.0,
 ) -> None:
@@ -139,7 +141,7 @@ def _run(
     )
     args = (
         source, rows.stride, *mask_arguments(where, x.shape, axes),
-        *_targets(target, x), *_wide(x, weight, row_scale, *saved), *outputs, dx,
+        *_targets(target, x), *_wide(x, weight, row_scale, *cotangents), *outputs, dx,
         rows.rows, rows.cols, *numbers,
     )  # fmt: skip
     (launcher or default()).launch(spec, grid(spec, rows.rows), (spec.block,), 0, args)

@@ -130,7 +130,7 @@ row_softmax = Primitive(
 )
 row_log_softmax = Primitive(
     "row_log_softmax", _log_softmax, _log_softmax_vjp, _log_softmax_jvp, (True,),
-    _kernels("log_softmax"),
+    _kernels("log_softmax", lane="log_lane"),
 )  # fmt: skip
 row_logsumexp = Primitive(
     "row_logsumexp",
@@ -138,5 +138,5 @@ row_logsumexp = Primitive(
     _logsumexp_vjp,
     _logsumexp_jvp,
     (True,),
-    _kernels("logsumexp", "row_logsumexp"),
+    _kernels("logsumexp", "row_logsumexp", lane="lane"),
 )
