@@ -43,7 +43,7 @@ class _State:
 _ENVIRONMENT: Any = getattr(os.environ, "_data", os.environ)
 _VARIABLE: Any = "ANYMAX_BACKEND"
 if _ENVIRONMENT is not os.environ:
-    _VARIABLE = os.environ.encodekey("ANYMAX_BACKEND")  # type: ignore[attr-defined]
+    _VARIABLE = os.environ.encodekey("ANYMAX_BACKEND")
 
 _AUTO = _State()
 _state: ContextVar[_State] = ContextVar("anymax", default=_AUTO)
