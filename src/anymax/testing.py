@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Case", "Golden", "assert_close", "logits", "row_cases", "run_case", "strategies"]
 
-Slot = Any  # where an array sits in a call: 0, "where", ("lengths", 1)
+Slot = Any  # where an array sits in a call: 0, "where", ("lengths", 1), (2, 0, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +40,10 @@ class Case:
         Unique among the cases of a form.
     args, options : tuple, mapping
         The call.  Floating arrays are float64 and take the dtype under test; integers and booleans
-        stay.  An option may be a tuple of arrays.
+        stay.  Arguments and options may be (nested) tuples of arrays.
     wrt : tuple, optional
-        What the result is differentiated by: positions, and names of options; the floating
-        positional arrays by default.
+        What the result is differentiated by: positions, names of options, and paths into tuples,
+        as (2, 0); the floating positional arrays by default.
     compiled : bool
         Whether compilers and traced libraries run this case too.  One or two cases a form, each
         stacking as many edges as it can, keep that affordable.
@@ -58,7 +58,7 @@ class Case:
     name: str
     args: tuple[Any, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
-    wrt: tuple[int | str, ...] | None = None
+    wrt: tuple[Slot, ...] | None = None
     compiled: bool = False
     smooth: bool = False
     large: bool = False
@@ -66,35 +66,36 @@ class Case:
 
     def slots(self) -> Iterator[tuple[Slot, Any]]:
         """Every array of the call, with where it sits."""
-        for i, x in enumerate(self.args):
-            if _is_array(x):
-                yield i, x
-        for name, x in self.options.items():
-            if _is_array(x):
-                yield name, x
-            elif isinstance(x, tuple):
-                yield from (((name, i), y) for i, y in enumerate(x) if _is_array(y))
+        for key, x in (*enumerate(self.args), *self.options.items()):
+            for path, y in _leaves((key,), x):
+                yield path if len(path) > 1 else key, y
 
-    def differentiated(self) -> tuple[int | str, ...]:
+    def differentiated(self) -> tuple[Slot, ...]:
         """The slots of `wrt`, or its default."""
-        if self.wrt is not None:
-            return self.wrt
-        return tuple(i for i, x in enumerate(self.args) if _is_floating(x))
+        return self.floating() if self.wrt is None else self.wrt
+
+    def floating(self) -> tuple[Slot, ...]:
+        """The slots of the floating positional arrays."""
+        return tuple(s for s, x in self.slots() if not _is_named(s) and _is_floating(x))
 
     def at(self, slot: Slot) -> Any:
         """The array at a slot."""
-        return self.args[slot] if isinstance(slot, int) else self.options[slot]
+        key, *path = slot if isinstance(slot, tuple) else (slot,)
+        x = self.options[key] if isinstance(key, str) else self.args[key]
+        for i in path:
+            x = x[i]
+        return x
 
     def mapped(self, change: Callable[[Slot, Any], Any]) -> Case:
         """The same call with `change(slot, array)` in the place of every array."""
-        new = {slot: change(slot, x) for slot, x in self.slots()}
-        args = tuple(new.get(i, x) for i, x in enumerate(self.args))
-        options = {
-            name: tuple(new.get((name, i), y) for i, y in enumerate(x))
-            if isinstance(x, tuple)
-            else new.get(name, x)
-            for name, x in self.options.items()
-        }
+
+        def changed(path: tuple, x: Any) -> Any:
+            if isinstance(x, tuple):
+                return tuple(changed((*path, i), y) for i, y in enumerate(x))
+            return change(path if len(path) > 1 else path[0], x) if _is_array(x) else x
+
+        args = tuple(changed((i,), x) for i, x in enumerate(self.args))
+        options = {name: changed((name,), x) for name, x in self.options.items()}
         return replace(self, args=args, options=options)
 
     def with_(self, name: str, *args: Any, **changes: Any) -> Case:
@@ -105,6 +106,19 @@ class Case:
 
 
 _FLAGS = ("wrt", "compiled", "smooth", "large", "condition")
+
+
+def _leaves(path: tuple, x: Any) -> Iterator[tuple[tuple, Any]]:
+    """The arrays in nested tuples, with their paths."""
+    if isinstance(x, tuple):
+        for i, y in enumerate(x):
+            yield from _leaves((*path, i), y)
+    elif _is_array(x):
+        yield path, x
+
+
+def _is_named(slot: Slot) -> bool:
+    return isinstance(slot[0] if isinstance(slot, tuple) else slot, str)
 
 
 def _is_array(x: Any) -> bool:

@@ -8,20 +8,21 @@ from typing import Any
 import numpy as np
 
 from anymax._conformance.cell import Cell, outputs_of
-from anymax.testing import Case
+from anymax.testing import Case, Slot
 
 
-def placed(case: Case, slots: Sequence[int | str], arrays: Sequence[Any]) -> Case:
+def placed(case: Case, slots: Sequence[Slot], arrays: Sequence[Any]) -> Case:
     """The converted case with `arrays` in `slots`."""
     new = dict(zip(slots, arrays))
-    args = tuple(new.get(i, x) for i, x in enumerate(case.args))
-    options = {name: new.get(name, x) for name, x in case.options.items()}
-    return Case(case.name, args, options)
+    return case.mapped(lambda slot, x: new.get(slot, x))
 
 
 def as_function(cell: Cell, case: Case) -> tuple[Callable[..., tuple[Any, ...]], tuple[Any, ...]]:
-    """The form as a function of its differentiated arrays, and those arrays, converted."""
-    slots = case.differentiated()
+    """The form as a function of its differentiated arrays, and those arrays, converted.
+
+    Of its floating arrays if none is differentiated, for what compiles and maps it.
+    """
+    slots = case.differentiated() or case.floating()
     converted = cell.converted(case)
     function = cell.entry.form.function
 
@@ -32,7 +33,7 @@ def as_function(cell: Cell, case: Case) -> tuple[Callable[..., tuple[Any, ...]],
     return f, tuple(converted.at(s) for s in slots)
 
 
-def pullback(cell: Cell, case: Case, cotangents: Sequence[np.ndarray]) -> dict[int | str, Any]:
+def pullback(cell: Cell, case: Case, cotangents: Sequence[np.ndarray]) -> dict[Slot, Any]:
     """Gradients by every differentiated slot, by `anymax.vjp` (jitted where the column is)."""
     from anymax import vjp
 

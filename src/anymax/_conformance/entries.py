@@ -27,8 +27,10 @@ class Entry:
     (functions ``identity(form, case)`` giving two arrays, or None for a case they pass over),
     ``GOLDEN`` (a function ``golden(load)`` that yields :class:`~anymax.testing.Golden`),
     ``INTEGERS`` (positions of arguments that may be integers; the first by default), ``SILENT``
-    (True: rows whose result is NaN have gradient 0 rather than NaN) and ``CANCELLING`` (options
-    whose gradient is a difference of sums, 0 where nothing depends on them but for rounding).
+    (True: rows whose result is NaN have gradient 0 rather than NaN), ``CANCELLING`` (options
+    whose gradient is a difference of sums, 0 where nothing depends on them but for rounding),
+    ``DRAW`` (``draw(rng)`` makes a random case, where the shape string doesn't say enough) and
+    ``EAGER`` (True: the form looks at values, so traced and lazy libraries are refused).
     """
 
     key: str
@@ -69,6 +71,14 @@ class Entry:
     @property
     def cancelling(self) -> tuple[str, ...]:
         return getattr(self.module, "CANCELLING", ())
+
+    @property
+    def draw(self) -> Callable[[np.random.Generator], Case] | None:
+        return getattr(self.module, "DRAW", None)
+
+    @property
+    def eager(self) -> bool:
+        return getattr(self.module, "EAGER", False)
 
     @property
     def primitive(self) -> str | None:

@@ -22,13 +22,19 @@ __all__ = ["backward", "forward"]
 
 def forward(q: Any, k: Any, v: Any, *rest: Any, **options: Any) -> tuple[Any, Any]:
     """Output and natural logsumexp; operands and options as in `anymax.primitives.attend`."""
-    call = describe((q, k, v, *rest), options)
+    return evaluate((q, k, v, *rest), options, thin=q.shape[-2] <= THIN)
+
+
+def evaluate(operands: tuple[Any, ...], options: dict[str, Any], *, thin: bool) -> tuple[Any, Any]:
+    """The forward pass, by strips of queries or on the thin path for a few of them."""
+    q = operands[0]
+    call = describe(operands, options)
     p = call.plan[0]
     out_shape = (*call.rows, call.q.shape[-2], call.v.shape[-1])
     out, lse = result(out_shape, q, call), result(out_shape[:-1], q, call)
     out_view, lse_view = borrow(out), borrow(lse)
     p["out"], p["lse"] = address(out_view), address(lse_view)
-    if lse_view.size and call.q.shape[-2] <= THIN:
+    if lse_view.size and thin:
         run_thin(call)
     elif lse_view.size:
         pack_keys(call)
@@ -125,7 +131,13 @@ def backward(
     operands: tuple[Any, ...], outputs: tuple[Any, ...], cotangents: tuple[Any, ...], needs: Any,
     **options: Any,
 ) -> tuple[Any, ...]:  # fmt: skip
-    """One gradient per operand, None where not needed."""
+    """One gradient per operand, None where not needed.
+
+    Weights are recomputed as exp(score - lse), which is exact only if the scores are rounded as
+    they were for lse; those of the thin path are not, so it is evaluated again by strips.
+    """
+    if operands[0].shape[-2] <= THIN:
+        outputs = evaluate(operands, options, thin=False)
     call = describe(operands, options)
     known: list[Any] = [
         None if x is None else widen(x).astype(call.dtype, copy=False)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .attend_forward import part_types
-from .attend_lanes import cast, fma, load, peak, peek, poke, size, splat, total, width
+from .attend_lanes import cast, fma, peak, peek, poke, size, splat, width
 from .attend_pack import (
     LEFT,
     copy_row,
@@ -52,13 +52,15 @@ def pack_keys_part(scratch: Any, plan: Any, k_at: Any, v_at: Any, part: Any) -> 
 
 @_piece
 def _inner(x: Any, y: Any, count: Any, like: Any) -> Any:
-    """x . y, in double precision across registers."""
-    whole, sums = count // width(like) * width(like), 0.0
-    for d in range(0, whole, width(like)):
-        sums += total(load(x + d * size(like), like) * load(y + d * size(like), like))
-    for d in range(whole, count):
-        sums += peek(x + d * size(like), like) * peek(y + d * size(like), like)
-    return sums
+    """x . y, rounded as the products of the micro-kernel are: term by term, each one fused.
+
+    A query that attends one key then has a score gradient of exactly 0, as it should.
+    """
+    sums = splat(cast(0, like))
+    for d in range(count):
+        a, b = peek(x + d * size(like), like), peek(y + d * size(like), like)
+        sums = fma(splat(a), splat(b), sums)
+    return peak(sums)
 
 
 @_piece
@@ -82,7 +84,7 @@ def _pack_query(p: Any, h: Any, head: Any, i: Any, count: Any, like: Any) -> Non
             lse = peek(p.lse + row * s, like)
         live = math.isfinite(lse)
         poke(flags + r, np.uint8(not live))
-        kept, delta, place = 0, 0.0, rows + r * p.wide_v * s
+        kept, delta, place = 0, cast(0, like), rows + r * p.wide_v * s
         if live:
             kept = p.dim_v
             copy_row(p.dout + row * p.dim_v * s, s, kept, 1.0, place, like)

@@ -53,9 +53,9 @@ class _Inside(threading.local):
     active = False
 
 
-_LEAST = 16_384  # cells worth a part of their own: about 5 us, what it takes to hand it over
-_MOST = 262_144  # cells a part may have before it leaves the cache
-_PARTS = 64
+_LEAST = 65_536  # cells worth a part of their own: 30 us, several times what handing it over takes
+_MOST = 1_048_576  # cells a part may have
+_PARTS = 16  # a part takes the GIL for a few us: more of them cost more than they even out
 
 _inside = _Inside()
 _jobs: SimpleQueue[_Job] = SimpleQueue()

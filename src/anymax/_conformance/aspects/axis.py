@@ -25,7 +25,7 @@ def check(cell: Cell) -> float | None:
     cases = [c for c in cell.cases(large=False) if _fits(c)]
     thrifty = cell.dtype in cell.column.thrifty or cell.column.name == "dask"
     worst = cell.each(lambda case: _one(cell, case, thrifty), cases[:1] if thrifty else cases)
-    if _takes_tuples(cell):
+    if _takes_tuples(cell) and all(len(c.args) == 1 for c in cases):
         _scalars(cell)
     return worst
 
@@ -96,8 +96,13 @@ def _joined(cell: Cell, case: Case, axes: tuple[int, ...] | None) -> float:
         lead = tuple(a.shape[i] for i in rest)
         return np.ascontiguousarray(a.transpose(*rest, *sorted(chosen)).reshape(*lead, -1))
 
-    flat = Case(case.name, (merged(x),), {**options, **{o: merged(v) for o, v in spread.items()}})
-    whole = Case(case.name, (x,), {**options, **spread, "axis": axes})
+    args = tuple(np.broadcast_to(a, x.shape) for a in case.args)
+    flat = Case(
+        case.name,
+        tuple(merged(a) for a in args),
+        {**options, **{o: merged(v) for o, v in spread.items()}},
+    )
+    whole = Case(case.name, args, {**options, **spread, "axis": axes})
     worst = 0.0
     for y, e in zip(cell.raw(whole), cell.raw(flat)):
         got, wanted = as_numpy(y), as_numpy(e)

@@ -12,7 +12,8 @@ from anymax.testing import Case
 
 
 def applies(cell: Cell) -> bool:
-    return cell.column.name in ("jax:jit", "jax:gpu") and cell.dtype == "float64"
+    jitted = cell.column.name in ("jax:jit", "jax:gpu") and cell.dtype == "float64"
+    return jitted and not cell.entry.eager
 
 
 def check(cell: Cell) -> None:

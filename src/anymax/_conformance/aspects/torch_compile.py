@@ -24,7 +24,7 @@ _DTYPES = ("float32", "bfloat16")
 def applies(cell: Cell) -> bool:
     if cell.column.name not in ("torch", "torch:cuda") or cell.kernel:
         return False
-    return cell.dtype in _DTYPES and sys.version_info < (3, 15)
+    return cell.dtype in _DTYPES and sys.version_info < (3, 15) and not cell.entry.eager
 
 
 def check(cell: Cell) -> None:
@@ -66,4 +66,8 @@ def _with_gradients(cell: Cell, f: Any, leaves: tuple[Any, ...]) -> list[Any]:
     outputs = f(*leaves)
     shapes = [tuple(y.shape) for y in outputs]
     weights = [cell.column.convert(cotangent(s, i), cell.dtype) for i, s in enumerate(shapes)]
-    return [*outputs, *torch.autograd.grad(outputs, leaves, weights, allow_unused=True)]
+    live = [i for i, y in enumerate(outputs) if y.requires_grad]
+    if not live:  # integers, and what is constant by contract
+        return [*outputs]
+    roots, weights = [outputs[i] for i in live], [weights[i] for i in live]
+    return [*outputs, *torch.autograd.grad(roots, leaves, weights, allow_unused=True)]

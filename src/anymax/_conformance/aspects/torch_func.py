@@ -14,7 +14,8 @@ from anymax.testing import Case
 
 
 def applies(cell: Cell) -> bool:
-    return cell.column.name == "torch" and cell.dtype == "float64" and not cell.kernel
+    here = cell.column.name == "torch" and cell.dtype == "float64" and not cell.kernel
+    return here and not cell.entry.eager
 
 
 def check(cell: Cell) -> None:

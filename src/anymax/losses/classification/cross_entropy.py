@@ -182,6 +182,8 @@ def _prepare(logits, target, axis, where, weight, ignore_index, softcap) -> _Cas
         soft = _class_last(xp, soft, axis)
         return _Case(xp, logits, soft, where, weight, None, None, cap, dtype)
     target = _array.as_index(xp, target)
+    if _all_valid(xp, target, ignore_index, logits.shape[-1]):
+        return _Case(xp, logits, target, where, weight, None, None, cap, dtype)
     valid = target != ignore_index
     check_labels(xp, name, target, valid, logits.shape[-1])
     target = xp.where(valid, target, xp.zeros_like(target))
@@ -189,6 +191,13 @@ def _prepare(logits, target, axis, where, weight, ignore_index, softcap) -> _Cas
         valid = None
     row_weight = None if valid is None else xp.astype(valid, _array.accumulator(xp, logits))
     return _Case(xp, logits, target, where, weight, row_weight, valid, cap, dtype)
+
+
+def _all_valid(xp: Any, target: Array, ignore_index: int, num_classes: int) -> bool:
+    """Whether two cheap looks show that every label counts and is a class."""
+    if not _array.cheap_values(target) or 0 in target.shape or 0 <= ignore_index < num_classes:
+        return False
+    return int(xp.min(target)) >= 0 and int(xp.max(target)) < num_classes
 
 
 def _class_axis(function: str, axis: Any, ndim: int) -> int:
@@ -238,8 +247,17 @@ def _reduced(case: _Case, loss: Array, lse: Array, reduction: str) -> Array:
     total = xp.sum(loss)
     if reduction == "sum":
         return total
+    if case.class_weight is None and case.valid is None and _all_live(xp, lse):
+        return total / _array.size(loss.shape)
     counts = _example_weights(case, loss)
     return mean_over(xp, total, xp.sum(xp.where(lse != -xp.inf, counts, xp.zeros_like(counts))))
+
+
+def _all_live(xp: Any, lse: Array) -> bool:
+    """Whether a cheap look shows that no example is empty, so that the mean is over all of them."""
+    if not _array.cheap_values(lse) or 0 in lse.shape:
+        return False
+    return bool(xp.all(lse != -xp.inf))
 
 
 def _square_term(case: _Case, lse: Array, scale: float, reduction: str) -> Array:
