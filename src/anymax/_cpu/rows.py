@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from anymax._cpu import short
+from anymax._cpu import short, vector_exp
 from anymax._cpu.jit import jit
 from anymax._cpu.simd import exp, maxnum, rare, wide
 
 __all__ = ["BLOCK", "GROUP", "SHORT", "add_up", "exp_all", "exp_row", "largest", "poison", "sums"]
 
 BLOCK = 512  # float32 sums this long, added up in float64: as accurate as pairwise, at no cost
-SHORT = 1024  # rows up to this length go through exp in groups, or the ends of loops would rule
+SHORT = 256  # rows up to this length go through exp in groups, or the ends of loops would rule
 GROUP = 4096  # cells a group
 
 
@@ -27,13 +27,6 @@ def add_up(y):
     for j in range(y.size):
         s += y[j]
     return s
-
-
-@jit(cache=False)
-def exp_all(y):
-    wide()
-    for j in range(y.size):
-        y[j] = exp(y[j])
 
 
 @jit(cache=False)
@@ -55,12 +48,40 @@ def _largest_kept(x, w, scale):
     return m
 
 
-@jit(cache=False, contract=False)
-def _exp_block(x, y, scale, m):
-    wide()
-    for j in range(x.size):
-        y[j] = exp(x[j] * scale - m)
-    return add_up(y)
+if vector_exp.available():
+    FUSED = 32  # cells from which a short row is worth a sweep of its own
+
+    @jit(cache=False)
+    def exp_all(y):
+        vector_exp.exp_sum(y, 0, y, 0, y.size, y.dtype.type(1), y.dtype.type(0))
+
+    @jit(cache=False, contract=False)
+    def _exp_sum(x, start, y, begin, size, scale, m):
+        return vector_exp.exp_sum(x, start, y, begin, size, scale, m)
+
+    @jit(cache=False, contract=False)
+    def _exp_block(x, y, scale, m):
+        return vector_exp.exp_sum(x, 0, y, 0, x.size, scale, m)
+
+else:
+    FUSED = 1 << 62
+
+    @jit(cache=False)
+    def exp_all(y):
+        wide()
+        for j in range(y.size):
+            y[j] = exp(y[j])
+
+    @jit(cache=False, contract=False)
+    def _exp_sum(x, start, y, begin, size, scale, m):
+        return x.dtype.type(0)  # never reached
+
+    @jit(cache=False, contract=False)
+    def _exp_block(x, y, scale, m):
+        wide()
+        for j in range(x.size):
+            y[j] = exp(x[j] * scale - m)
+        return add_up(y)
 
 
 @jit(cache=False, contract=False)
@@ -124,6 +145,12 @@ def _short_sums(x, w, e, m, s, scale, start):
     zero, one, low = x.dtype.type(0), x.dtype.type(1), x.dtype.type(-np.inf)
     n = x.shape[1]
     plain = w.size == 1 and w[0, 0]
+    if plain and n >= FUSED:
+        for i in range(m.size):
+            there = (start + i) * n
+            m[i] = short.largest(x, there, n, scale)
+            s[i] = _exp_sum(x, there, e, i * n, n, scale, m[i] if m[i] > low else zero)
+        return
     for i in range(m.size):
         here = i * n
         if plain:

@@ -14,14 +14,14 @@ from llvmlite import ir
 from numba import extending, types
 from numba.core import cgutils
 
-__all__ = ["largest", "multiply", "shift", "total"]
+__all__ = ["Vectors", "largest", "multiply", "shift", "total"]
 
 intrinsic: Any = extending.intrinsic
 _BYTES = 64
 _i32 = ir.IntType(32)
 
 
-class _Vectors:
+class Vectors:
     """Vector code under construction: lanes, loads and stores with or without a mask."""
 
     def __init__(self, context: Any, builder: Any, kind: Any) -> None:
@@ -86,7 +86,7 @@ def largest(typingctx: Any, x: Any, start: Any, size: Any, scale: Any) -> Any:
     """Largest cell of scale * x, NaN left out; -inf for nothing."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        v = _Vectors(context, builder, x)
+        v = Vectors(context, builder, x)
         data, size = v.cells(x, values[0], values[1]), values[2]
         low, factor = v.splat(v.cell(float("-inf"))), v.splat(values[3])
         best = cgutils.alloca_once_value(builder, low)
@@ -109,7 +109,7 @@ def total(typingctx: Any, x: Any, start: Any, size: Any) -> Any:
     """Sum in the precision of x."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        v = _Vectors(context, builder, x)
+        v = Vectors(context, builder, x)
         data, size = v.cells(x, values[0], values[1]), values[2]
         sums = cgutils.alloca_once_value(builder, v.kind(None))
 
@@ -130,7 +130,7 @@ def shift(
     """y = scale * x - m, the product rounded: the largest cell gives exactly 0."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        v = _Vectors(context, builder, x)
+        v = Vectors(context, builder, x)
         source, target = v.cells(x, values[0], values[1]), v.cells(y, values[2], values[3])
         size, factor, less = values[4], v.splat(values[5]), v.splat(values[6])
 
@@ -153,7 +153,7 @@ def multiply(typingctx: Any, x: Any, start: Any, y: Any, begin: Any, size: Any, 
     """
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        v = _Vectors(context, builder, y)
+        v = Vectors(context, builder, y)
         source, target = v.cells(x, values[0], values[1]), v.cells(y, values[2], values[3])
         size, by = values[4], v.splat(values[5])
 

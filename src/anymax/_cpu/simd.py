@@ -7,7 +7,7 @@ All are compiled without `reassoc`: their argument reductions are exact only in 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -16,7 +16,19 @@ from numba.extending import overload, register_jitable
 
 from anymax._cpu.jit import FLAGS
 
-__all__ = ["exp", "fma", "maxnum", "narrow", "rare", "rint", "tanh", "wide", "widen"]
+__all__ = [
+    "DOUBLE",
+    "SINGLE",
+    "exp",
+    "fma",
+    "maxnum",
+    "narrow",
+    "rare",
+    "rint",
+    "tanh",
+    "wide",
+    "widen",
+]
 
 intrinsic: Any = extending.intrinsic
 i32, i64, f32, f64 = np.int32, np.int64, np.float32, np.float64
@@ -102,6 +114,23 @@ _B0, _B1, _B2, _B3, _B4, _B5, _B6, _B7, _B8, _B9, _B10 = (
     2.5105214474751413753e-8,
     2.0914685161418067983e-9,
 )
+
+
+class Constants(NamedTuple):
+    """What exp is made of: z = n high + n low + r, and q with exp(r) = 1 + r + r**2 q(r)."""
+
+    log2e: Any
+    high: Any
+    low: Any
+    powers: tuple[Any, ...]
+    least: float  # below it the result is 0
+
+
+SINGLE = Constants(_LOG2E_32, _HIGH_32, _LOW_32, (_A0, _A1, _A2, _A3, _A4), -104.0)
+DOUBLE = Constants(
+    _LOG2E_64, _HIGH_64, _LOW_64,
+    (_B0, _B1, _B2, _B3, _B4, _B5, _B6, _B7, _B8, _B9, _B10), -746.0,
+)  # fmt: skip
 
 
 @_piece
