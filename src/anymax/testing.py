@@ -88,6 +88,11 @@ class Case:
 
     def mapped(self, change: Callable[[Slot, Any], Any]) -> Case:
         """The same call with `change(slot, array)` in the place of every array."""
+        args, options = self.call(change)
+        return replace(self, args=args, options=options)
+
+    def call(self, change: Callable[[Slot, Any], Any]) -> tuple[tuple, dict[str, Any]]:
+        """Arguments and options with `change(slot, array)` in the place of every array."""
 
         def changed(path: tuple, x: Any) -> Any:
             if isinstance(x, tuple):
@@ -95,8 +100,7 @@ class Case:
             return change(path if len(path) > 1 else path[0], x) if _is_array(x) else x
 
         args = tuple(changed((i,), x) for i, x in enumerate(self.args))
-        options = {name: changed((name,), x) for name, x in self.options.items()}
-        return replace(self, args=args, options=options)
+        return args, {name: changed((name,), x) for name, x in self.options.items()}
 
     def with_(self, name: str, *args: Any, **changes: Any) -> Case:
         """A variant: other arguments, other options, or other flags of the case."""

@@ -14,7 +14,7 @@ from anymax.testing import Case, Slot
 def placed(case: Case, slots: Sequence[Slot], arrays: Sequence[Any]) -> Case:
     """The converted case with `arrays` in `slots`."""
     new = dict(zip(slots, arrays))
-    return case.mapped(lambda slot, x: new.get(slot, x))
+    return Case(case.name, *case.call(lambda slot, x: new.get(slot, x)))  # as compilers trace it
 
 
 def as_function(cell: Cell, case: Case) -> tuple[Callable[..., tuple[Any, ...]], tuple[Any, ...]]:
