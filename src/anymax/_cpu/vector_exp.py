@@ -13,12 +13,14 @@ from typing import Any
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils, config
-from numba.extending import intrinsic
+from numba.extending import intrinsic as _intrinsic
 
 from anymax._cpu import simd
 from anymax._cpu.short import Vectors
 
 __all__ = ["available", "exp_sum"]
+
+intrinsic: Any = _intrinsic  # numba says it gives something that is called with other arguments
 
 
 @functools.cache
