@@ -8,9 +8,17 @@ import sys
 import numpy as np
 import pytest
 
-from anymax._cuda import launch, row_softmax
+from anymax._cuda import launch, nvrtc, row_softmax
 from kernels import oracles
 from kernels.shim import ShimLauncher, why_not
+
+
+def _without_nvrtc() -> str | None:
+    try:
+        nvrtc.version()
+    except OSError as error:
+        return str(error)
+    return None
 
 
 class HostDriver:
@@ -61,6 +69,7 @@ def test_import_and_reason_need_no_device():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.skipif(_without_nvrtc() is not None, reason=str(_without_nvrtc()))
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 def test_device_launcher_packs_and_caches(monkeypatch):
     """Only the driver is replaced: compiling, loading once, packing and launching are real."""

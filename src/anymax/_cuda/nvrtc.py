@@ -63,7 +63,7 @@ def library() -> ctypes.CDLL:
             return ctypes.CDLL(name)
         except OSError:
             continue
-    raise OSError("NVRTC was not found; install nvidia-cuda-nvrtc")
+    raise OSError("NVRTC was not found; install nvidia-cuda-nvrtc and cuda-pathfinder")
 
 
 @functools.cache
