@@ -66,7 +66,7 @@ def _with_gradients(cell: Cell, f: Any, leaves: tuple[Any, ...]) -> list[Any]:
     outputs = f(*leaves)
     shapes = [tuple(y.shape) for y in outputs]
     weights = [cell.column.convert(cotangent(s, i), cell.dtype) for i, s in enumerate(shapes)]
-    live = [i for i, y in enumerate(outputs) if y.requires_grad]
+    live = [i for i, y in enumerate(outputs) if y.requires_grad and not y.is_complex()]
     if not live:  # integers, and what is constant by contract
         return [*outputs]
     roots, weights = [outputs[i] for i in live], [weights[i] for i in live]

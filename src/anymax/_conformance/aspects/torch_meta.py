@@ -35,7 +35,8 @@ def _judge(cell: Cell, case: Case, results: Any, what: str) -> None:
     for y, e in zip(outputs_of(results), cell.expected(case), strict=True):
         assert tuple(y.shape) == e.shape, f"{what}: shape {tuple(y.shape)}, not {e.shape}"
         name = _array.dtype_name(y)
-        same = name.startswith(("bool", "int")) if e.dtype.kind in "biu" else name == cell.dtype
+        kinds = {"b": ("bool",), "i": ("int",), "u": ("int", "uint"), "c": ("complex",)}
+        same = name.startswith(kinds.get(e.dtype.kind, (cell.dtype,)))
         assert same, f"{what}: dtype {name}, not {cell.dtype}"
         if what == "meta":
             assert y.device.type == "meta", f"the result is on {y.device}"

@@ -37,6 +37,9 @@ def check_kind(column: Column, dtype: str, y: Any, expected: np.ndarray) -> None
     name = _array.dtype_name(y)
     if expected.dtype.kind in "biu":
         assert name.startswith(("bool", "int", "uint")), f"the result has dtype {name}"
+    elif expected.dtype.kind == "c":
+        wide = "complex128" if dtype == "float64" else "complex64"
+        assert name == wide, f"the result has dtype {name}, not {wide}"
     else:
         assert name == dtype, f"the result has dtype {name}, not {dtype}"
     if lib == "torch":

@@ -1,0 +1,1 @@
+"""Softmaxes with calibrated uncertainty, and densities over ordered bins."""

@@ -1,0 +1,1 @@
+"""Softmaxes that choose experts."""

@@ -1,0 +1,1 @@
+"""Softmaxes of perturbed logits, and doubly normalised ones."""
