@@ -1,0 +1,1 @@
+"""Softmaxes over classes with structure: trees, clusters, ordered levels, shared codes."""
