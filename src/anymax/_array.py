@@ -227,7 +227,7 @@ def default_float(xp: Any) -> Any:
     return xp.__array_namespace_info__().default_dtypes()["real floating"]
 
 
-def promote(xp: Any, function: str, **arrays: Array | None) -> list[Array | None]:
+def promote(xp: Any, function: str, **arrays: Array | None) -> list[Array]:
     """The arrays in their common real floating dtype; None and Python numbers stay as they are."""
     given = {name: x for name, x in arrays.items() if x is not None and not is_scalar(x)}
     names = {dtype_name(x) for x in given.values()}
@@ -256,7 +256,7 @@ def is_half(x: Array) -> bool:
     return dtype_name(x) in HALVES
 
 
-def widen(xp: Any, x: Array | None) -> Array | None:
+def widen(xp: Any, x: Array | None) -> Array:
     """`x` in float32 when it is a half type, so that sums accumulate in float32; else `x`."""
     return x if x is None or not is_half(x) else xp.astype(x, xp.float32)
 
