@@ -18,7 +18,8 @@ def applies(cell: Cell) -> bool:
 
 def check(cell: Cell) -> None:
     smooth = [c for c in cell.entry.cases if c.smooth][:1]
-    cell.each(lambda case: _derivatives(cell, case), smooth)
+    if smooth:
+        cell.each(lambda case: _derivatives(cell, case), smooth)
     cell.each(lambda case: _mapped(cell, case), cell.cases(compiled=True)[:1])
 
 

@@ -19,7 +19,9 @@ def applies(cell: Cell) -> bool:
 
 
 def check(cell: Cell) -> None:
-    cell.each(lambda case: _derivatives(cell, case), cell.cases(smooth=True)[:2])
+    smooth = cell.cases(smooth=True)[:2]
+    if smooth:
+        cell.each(lambda case: _derivatives(cell, case), smooth)
     cell.each(lambda case: _mapped(cell, case), cell.cases(compiled=True))
 
 
