@@ -39,9 +39,16 @@ def prepare(
     counts: Array | None,
     bias: Array | None,
     where: Array | None,
+    tokens: bool = True,
 ) -> Codes:
-    """Check the arguments; score the codes that are used, whatever the others hold."""
-    xp, h, codebook, bias, dtype = arguments(name, h, codebook, assignment, bias, counts, where)
+    """Check the arguments; score the codes that are used, whatever the others hold.
+
+    Without `tokens` (the caller wants codes alone) known counts make the assignment superfluous.
+    """
+    check = tokens or counts is None or bias is not None or where is not None
+    xp, h, codebook, bias, dtype = arguments(
+        name, h, codebook, assignment, bias, counts, where, check
+    )
     num_codes, num_tokens = codebook.shape[0], assignment.shape[0]
     _array.check_mask(name, "where", where, (num_tokens,), "the tokens (V,)")
     if where is not None:
@@ -68,13 +75,18 @@ def arguments(
     bias: Array | None,
     counts: Array | None = None,
     where: Array | None = None,
+    check: bool = True,
 ) -> tuple[Any, Array, Array, Array | None, Any]:
-    """Namespace, widened h, codebook and bias, and the dtype of the result."""
+    """Namespace, widened h, codebook and bias, and the dtype of the result.
+
+    Without `check` the numbers in the assignment aren't looked at, for forms that don't use them.
+    """
     _array.required(name, h=h, codebook=codebook, assignment=assignment)
     arrays = {"h": h, "codebook": codebook, "assignment": assignment, "bias": bias}
     xp = _array.namespace(name, **arrays, counts=counts, where=where)
     _shapes.check(name, _SHAPES, {**arrays, "counts": counts})
-    check_index(xp, name, "assignment", assignment, codebook.shape[0], "codes")
+    if check:
+        check_index(xp, name, "assignment", assignment, codebook.shape[0], "codes")
     h, codebook, bias = _array.promote(xp, name, h=h, codebook=codebook, bias=bias)
     dtype = h.dtype
     h, codebook, bias = (_array.widen(xp, x) for x in (h, codebook, bias))

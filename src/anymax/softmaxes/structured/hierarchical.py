@@ -154,7 +154,9 @@ def hierarchical_log_prob(
     dtype = h.dtype
     h, node_w = _array.widen(xp, h), _array.widen(xp, node_w)
     on_path = _array.arange(xp, codes.shape[1], codes) < rows(xp, lengths, target)[..., None]
-    w = rows(xp, node_w, rows(xp, points, target))
+    path = rows(xp, points, target)
+    check_index(xp, name, "points of the tree", path, node_w.shape[0], "nodes")
+    w = rows(xp, node_w, path)
     w = xp.where(on_path[..., None], w, xp.zeros_like(w))
     score = xp.matmul(w, h[..., None])[..., 0]
     flip = rows(xp, codes, target) != positive_code
@@ -216,6 +218,7 @@ def hierarchical_log_softmax(
     xp, h, node_w, tree = _tree_arguments(name, h, node_w, tree, positive_code)
     codes, points, lengths = tree
     dtype, num_nodes = h.dtype, node_w.shape[0]
+    check_index(xp, name, "points of the tree", points, num_nodes, "nodes")
     score = linear(xp, _array.widen(xp, h), _array.widen(xp, node_w))
     turns = xp.concat([log_sigmoid(xp, score), log_sigmoid(xp, -score)], axis=-1)
     points = _array.as_index(xp, points)
@@ -246,7 +249,6 @@ def _tree_arguments(name: str, h: Array, node_w: Array, tree: Any, positive_code
             f"{name}: node_w has {sizes_['M']} rows but the tree has {sizes_['V']} words; "
             f"{sizes_['V'] - 1} rows, one an inner node, fit"
         )
-    check_index(xp, name, "points of the tree", points, max(sizes_["M"], 1), "nodes")
     return xp, h, node_w, (codes, points, lengths)
 
 

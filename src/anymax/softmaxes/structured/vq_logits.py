@@ -284,7 +284,8 @@ def vq_code_log_softmax(
     .. [1] J. Shao et al., "VQ-Logits: compressing the output bottleneck of large language models
        via vector quantized logits", 2025, arXiv:2505.10202.
     """
-    c = _codebook.prepare("vq_code_log_softmax", h, codebook, assignment, counts, bias, where)
+    name = "vq_code_log_softmax"
+    c = _codebook.prepare(name, h, codebook, assignment, counts, bias, where, tokens=False)
     log_p = row_log_softmax(c.z, None, axis=(c.z.ndim - 1,), scale=1.0)
     return _array.cast(c.xp, log_p, c.dtype)
 
