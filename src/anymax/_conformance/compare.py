@@ -31,7 +31,7 @@ def as_numpy(x: Any) -> np.ndarray:
     from anymax._conformance.columns import to_numpy
 
     y = to_numpy(x)
-    return y if y.dtype.kind in "biuc" else y.astype(np.longdouble)
+    return y if y.dtype.kind in "iuc" else y.astype(np.longdouble)
 
 
 def error(actual: np.ndarray, expected: np.ndarray, floor: float) -> np.ndarray:

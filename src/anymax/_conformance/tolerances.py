@@ -14,6 +14,10 @@ _ROUNDINGS = {
     "row_softmax": (64.0, 1e-30),  # exp magnifies the rounding of x - max by |x - max|
     "row_log_softmax": (8.0, 1.0),
     "row_logsumexp": (4.0, 1.0),
+    "row_weights": (64.0, 1e-30),
+    "row_log_weights": (8.0, 1.0),
+    "row_threshold": (16.0, 1.0),  # a weight is a difference from the threshold
+    "row_cut": (0.0, 1.0),
     "row_cross_entropy": (16.0, 1.0),
     "attend": (64.0, 1.0),
     "plain": (64.0, 1e-30),

@@ -58,6 +58,12 @@ from anymax.softmaxes.sparse.entmax import normmax as normmax
 from anymax.softmaxes.sparse.entmax import sparsemax as sparsemax
 from anymax.softmaxes.sparse.soft_top_k import log_soft_top_k as log_soft_top_k
 from anymax.softmaxes.sparse.soft_top_k import soft_top_k as soft_top_k
+from anymax.softmaxes.sparse.truncated import min_p_mask as min_p_mask
+from anymax.softmaxes.sparse.truncated import min_p_softmax as min_p_softmax
+from anymax.softmaxes.sparse.truncated import top_k_mask as top_k_mask
+from anymax.softmaxes.sparse.truncated import top_k_softmax as top_k_softmax
+from anymax.softmaxes.sparse.truncated import top_p_mask as top_p_mask
+from anymax.softmaxes.sparse.truncated import top_p_softmax as top_p_softmax
 from anymax.softmaxes.stochastic.gumbel import concrete_log_density as concrete_log_density
 from anymax.softmaxes.stochastic.gumbel import gumbel_rao as gumbel_rao
 from anymax.softmaxes.stochastic.gumbel import gumbel_softmax as gumbel_softmax

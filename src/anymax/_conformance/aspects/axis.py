@@ -88,9 +88,9 @@ def _joined(cell: Cell, case: Case, axes: tuple[int, ...] | None) -> float:
     chosen = tuple(range(x.ndim)) if axes is None else axes
     rest = tuple(a for a in range(x.ndim) if a not in chosen)
     options = case.options
-    spread = {o: np.broadcast_to(v, x.shape) for o, v in options.items() if _rowwise(v)}
     if any(isinstance(v, np.ndarray) for o, v in options.items() if o not in ("where", "weight")):
         return 0.0  # a temperature per row has no meaning over other axes
+    spread = {o: np.broadcast_to(v, x.shape) for o, v in options.items() if _rowwise(v)}
 
     def merged(a: np.ndarray) -> np.ndarray:
         lead = tuple(a.shape[i] for i in rest)
@@ -120,9 +120,17 @@ def _rowwise(v: Any) -> bool:
 
 def _scalars(cell: Cell) -> None:
     """A 0-d array is a row of one element, whichever way the axis is said."""
-    x = np.asarray(0.75)
-    (row,) = cell.raw(Case("row", (x[None],)))
+    x, required = np.asarray(0.75), _required(cell)
+    row, *_ = cell.raw(Case("row", (x[None],), required))
     wanted = as_numpy(row).reshape(())
     for axis in (-1, 0, None, ()):
-        (y,) = cell.raw(Case("scalar", (x,), {"axis": axis}))
+        y, *_ = cell.raw(Case("scalar", (x,), {**required, "axis": axis}))
         compare(y, wanted, rtol=0.0, floor=1e-300, what=f"0-d array, axis={axis}")
+
+
+def _required(cell: Cell) -> dict[str, Any]:
+    """The options that a call cannot do without, as the first case has them."""
+    parameters = inspect.signature(cell.entry.form.function).parameters
+    options = cell.entry.cases[0].options
+    empty = inspect.Parameter.empty
+    return {name: v for name, v in options.items() if parameters[name].default is empty}

@@ -1,0 +1,1 @@
+"""Softmaxes with exact zeros, and soft and hard selections of the largest entries."""
