@@ -39,7 +39,7 @@ def _is_array(x: Any) -> bool:
 def common_shape(function: str, **arrays: Array | float | None) -> tuple[int, ...]:
     """The shape that the arrays broadcast to; numbers and None broadcast to any."""
     shape: tuple[int, ...] = ()
-    given = [(n, x) for n, x in arrays.items() if x is not None and not _array.is_scalar(x)]
+    given: list[tuple[str, Any]] = [(name, x) for name, x in arrays.items() if _is_array(x)]
     for name, x in given:
         new = tuple(x.shape)
         rank = max(len(shape), len(new))
