@@ -1,0 +1,1 @@
+"""Softmaxes whose weights are rational functions of the logits."""
