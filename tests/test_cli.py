@@ -12,7 +12,7 @@ import pytest
 
 from anymax.__main__ import COMMANDS, DELEGATED, main
 from anymax._catalogue import load_all
-from anymax._cli import arrays, explain, race, regression, tables, warm
+from anymax._cli import arrays, explain, race, regression, samples, tables, warm
 
 
 def _python(*args: str, **environment: str) -> subprocess.CompletedProcess:
@@ -104,8 +104,21 @@ def test_info_says_what_is_there_and_why_not(capsys, monkeypatch):
 def test_explain_runs_every_form(key, capsys):
     assert main(["explain", key, "--backend", "reference"]) == 0
     said = capsys.readouterr().out
-    wanted = load_all()[key].primitives
-    assert all(f"{name} on numpy/cpu float32" in said for name in wanted) or "plain array" in said
+    assert said.startswith(f"{key.partition('.')[2]} of (")
+    assert " on numpy/cpu float32" in said or "plain array code" in said
+
+
+def test_explain_gives_required_settings_their_value_from_the_cases(capsys):
+    needs = [k for k, f in load_all().items() if samples._required(f)]
+    for key in needs[:1]:
+        assert main(["explain", key, "--shape", "4,8", "--backend", "reference"]) == 0
+        assert "(4, 8)" in capsys.readouterr().out
+
+
+def test_a_form_without_cases_is_run_by_its_shape_string(monkeypatch, capsys):
+    monkeypatch.setattr(samples, "_case", lambda form: None)
+    assert main(["explain", "softmax", "--backend", "reference"]) == 0
+    assert "softmax of (3, 8)" in capsys.readouterr().out
 
 
 def test_explain_takes_library_dtype_and_shape(capsys):
@@ -116,17 +129,17 @@ def test_explain_takes_library_dtype_and_shape(capsys):
 
 def test_shape_binds_the_other_arrays():
     form = explain.lookup("dot_product_attention")
-    data = explain.operands(form, (7, 6, 5, 4), "float32")
+    data = samples.operands(form, (7, 6, 5, 4), "float32")
     assert data["q"].shape == (7, 6, 5, 4)
     assert data["k"].shape == (7, 6, 16, 4)
     assert data["v"].shape[:3] == (7, 6, 16)
-    bare = explain.operands(form, (5, 4), "float32")
+    bare = samples.operands(form, (5, 4), "float32")
     assert bare["q"].shape == (5, 4)
     assert bare["k"].shape == (16, 4)
 
 
 def test_labels_are_class_numbers():
-    data = explain.operands(explain.lookup("cross_entropy"), (50, 3), "float32")
+    data = samples.operands(explain.lookup("cross_entropy"), (50, 3), "float32")
     assert data["target"].dtype.kind == "i"
     assert set(np.unique(data["target"])) == {0, 1, 2}
 

@@ -40,15 +40,26 @@ def draw(form: Form, path: pathlib.Path) -> str | None:
 
 def curves(form: Form, t: np.ndarray) -> Iterable[tuple[str, np.ndarray]] | None:
     """Named curves over t, or None for a form that needs more than logits (and class labels)."""
-    _, *others = [name for name, _ in _shapes.parse(form.shapes).arguments]
+    (_, first), *others = _shapes.parse(form.shapes).arguments
+    if first.axes != ("C",):
+        return None
     x = np.stack([t, np.zeros_like(t)], axis=-1)
     try:
         if form.module == "softmaxes" and not others:
-            y = form.function(x)
-            return [(form.name, y)] if y.ndim == 1 else [("first", y[:, 0]), ("second", y[:, 1])]
-        if form.module == "losses" and others == ["target"]:
+            return _columns(form.name, form.function(x), t.size)
+        if form.module == "losses" and [name for name, _ in others] == ["target"]:
             labels = [np.full(t.shape, c) for c in (0, 1)]
             return [(f"target {c[0]}", form.function(x, c, reduction="none")) for c in labels]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, IndexError):  # it needs more than logits
         return None
+    return None
+
+
+def _columns(name: str, y: object, length: int) -> list[tuple[str, np.ndarray]] | None:
+    """A result for each logit as two curves, a result for the pair as one; None for others."""
+    shape = getattr(y, "shape", None)
+    if shape == (length,):
+        return [(name, np.asarray(y))]
+    if shape == (length, 2):
+        return [("first", np.asarray(y)[:, 0]), ("second", np.asarray(y)[:, 1])]
     return None
