@@ -29,6 +29,7 @@ RIVALS = {
     "torch.compile": Rival("torch", "torch", "torch"),
     "jax.jit": Rival("jax", "jax", "host"),
     "numpy": Rival("numpy", "numpy", "numpy", ("cpu",)),
+    "entmax": Rival("entmax", "torch", "torch", ("cpu",)),
 }
 
 
