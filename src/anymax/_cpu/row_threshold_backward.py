@@ -217,8 +217,11 @@ def _rows_back(y: Any, g: Any, a: Any, dx: Any, kind: int, scale: float) -> None
         return
     for r in range(y.shape[0]):
         mine = a[r : r + 1]
-        parts = each_chunk(lambda w, rows, b, mine=mine: reduced(rows, mine), r, every, [y, g], [])
-        sums = np.sum(parts, axis=0)
+
+        def some(w: Any, rows: Any, b: Any, mine: Any = mine) -> Any:
+            return reduced(rows, mine)
+
+        sums = np.sum(each_chunk(some, r, every, [y, g], []), axis=0)
 
         def part(w: Any, rows: Any, b: Any, sums: Any = sums, mine: Any = mine) -> None:
             pulled(sums, rows, mine, b)

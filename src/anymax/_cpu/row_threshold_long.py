@@ -140,7 +140,7 @@ class _Seen(NamedTuple):
     tops: Any
     m: float
     low: float
-    count: float
+    cells: float
     bad: bool
 
 
@@ -154,10 +154,10 @@ def write_long(x: Any, w: Any, y: Any, r: int, a: float, kind: int, scale: float
             long_poison.code(a[0].dtype)(a[0], w, b[0], kind)
 
         row.each(poisoned, [row.x], [row.y])
-    elif seen.count == 0:
+    elif seen.cells == 0:
         row.y[:] = _EMPTY[y.dtype.kind] if kind == LOG_SIGMOID else 0
     elif kind >= SIGMOID and fits.py_func(
-        (seen.m - seen.low) * scale, seen.count, a, row.cell.itemsize == 4
+        (seen.m - seen.low) * scale, seen.cells, a, row.cell.itemsize == 4
     ):
         _short_cut(row, seen)
     else:
@@ -188,7 +188,7 @@ def _solved(row: _Row, seen: _Seen) -> Any:
         return found[: int(count[0])]
 
     every = np.concatenate(row.each(values, [row.x], []))
-    long_solve.code(row.cell)(seen.tops, every, out, kind, a, seen.count, start[0])
+    long_solve.code(row.cell)(seen.tops, every, out, kind, a, seen.cells, start[0])
     return out
 
 
@@ -224,7 +224,7 @@ def _short_cut(row: _Row, seen: _Seen) -> None:
 def _sigmoid_threshold(row: _Row, seen: _Seen, e: Any, s: float) -> float:
     """As for shorter rows, the sums of each step from all threads."""
     k = row.a
-    shift, spread = math.log(k) - math.log(seen.count - k), (seen.m - seen.low) * row.scale
+    shift, spread = math.log(k) - math.log(seen.cells - k), (seen.m - seen.low) * row.scale
     lo, hi = -shift - spread, -max(shift, math.log(k) - math.log(s))
     t, last, close = hi, math.inf, 1e-4 if row.cell.itemsize == 4 else 1e-8
 

@@ -33,14 +33,14 @@ def log(w):
     m = i64((bits & i64(0xFFFFFFFFFFFFF)) | i64(0x3FF0000000000000)).view(np.float64)
     high = m > _SQRT2
     m = 0.5 * m if high else m
-    n = f64(n + i32(1) if high else n)
+    exponent = f64(n + i32(1) if high else n)
     f = m - 1.0
     s = f / (2.0 + f)
     z = s * s
     r = fma(fma(fma(fma(_C[11], z, _C[10]), z, _C[9]), z, _C[8]), z, _C[7])
     r = fma(fma(fma(fma(r, z, _C[6]), z, _C[5]), z, _C[4]), z, _C[3])
     r = fma(fma(r, z, _C[2]), z, _C[1])
-    return fma(n, _HIGH, fma(2.0, s, fma(s * z, r, n * _LOW)))
+    return fma(exponent, _HIGH, fma(2.0, s, fma(s * z, r, exponent * _LOW)))
 
 
 @_piece
