@@ -15,54 +15,10 @@ from numba import types
 from numba.extending import overload
 
 from anymax._cpu.jit import jit
-from anymax._cpu.rows import largest
-from anymax._cpu.simd import exp, maxnum, rare, wide
+from anymax._cpu.simd import exp, rare
 from anymax._cpu.simd_log import log
 
 _number = jit(cache=False, reassoc=False, forceinline=True)  # or its loop stays scalar
-
-
-# -- what a row is like ------------------------------------------------------------------------
-
-
-@jit(cache=False)
-def top(x, w):
-    """The largest cell; -inf if there is none."""
-    return np.float64(largest(x, w, x.dtype.type(1))), 0.0, 0.0
-
-
-@jit(cache=False)
-def magnitude(x, w):
-    """The largest magnitude; 0 if there is no cell."""
-    wide()
-    low, zero = x.dtype.type(-np.inf), x.dtype.type(0)
-    m = zero
-    if w.size > 1:
-        for j in range(x.size):
-            m = maxnum(m, abs(x[j]) if (w[j] != 0) & (x[j] != low) else zero)
-    elif w[0]:
-        for j in range(x.size):
-            m = maxnum(m, abs(x[j]) if x[j] != low else zero)
-    return np.float64(m), 0.0, 0.0
-
-
-@jit(cache=False)
-def span(x, w):
-    """The largest cell, the smallest, and how many take part."""
-    wide()
-    low, one, zero = x.dtype.type(-np.inf), x.dtype.type(1), x.dtype.type(0)
-    high, least, count = low, low, 0.0
-    for a in range(0, x.size, 512):
-        part = x[a : a + 512]
-        kept = w[a : a + 512] if w.size > 1 else w
-        some = zero
-        for j in range(part.size):
-            live = ((kept[j] if w.size > 1 else kept[0]) != 0) & (part[j] != low)
-            high = maxnum(high, part[j] if live else low)
-            least = maxnum(least, -part[j] if live else low)
-            some += one if live else zero
-        count += some
-    return np.float64(high), -np.float64(least), count
 
 
 @jit(cache=False)

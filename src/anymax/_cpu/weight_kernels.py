@@ -7,6 +7,7 @@ from typing import Any
 from numba import types
 
 from anymax._cpu import weight_functions as f
+from anymax._cpu import weight_peaks as p
 from anymax._cpu.jit import Kernel, const, jit
 from anymax._cpu.weight_rows import pull_rows, weigh_rows
 
@@ -28,7 +29,7 @@ def _backward(cell: Any) -> Any:
 @jit(args=_forward)
 def exp_rows(x, w, v, t, st, s, y, stage, logs):
     weigh_rows(
-        f.top, f.exp_anchor, f.exp_weigh, f.exp_log,
+        p.top, f.exp_anchor, f.exp_weigh, f.exp_log,
         x, w, v, t, st, s, y, stage, logs,
     )  # fmt: skip
 
@@ -36,7 +37,7 @@ def exp_rows(x, w, v, t, st, s, y, stage, logs):
 @jit(args=_backward)
 def exp_pull(x, w, v, t, g, st, s, d, dx, stage, logs):
     pull_rows(
-        f.top, f.exp_anchor, f.exp_weigh, f.exp_rate,
+        p.top, f.exp_anchor, f.exp_weigh, f.exp_rate,
         x, w, v, t, g, st, s, d, dx, stage, logs,
     )  # fmt: skip
 
@@ -44,7 +45,7 @@ def exp_pull(x, w, v, t, g, st, s, d, dx, stage, logs):
 @jit(args=_forward)
 def sigsoft_rows(x, w, v, t, st, s, y, stage, logs):
     weigh_rows(
-        f.top, f.sigsoft_anchor, f.sigsoft_weigh, f.sigsoft_log,
+        p.top, f.sigsoft_anchor, f.sigsoft_weigh, f.sigsoft_log,
         x, w, v, t, st, s, y, stage, logs,
     )  # fmt: skip
 
@@ -52,7 +53,7 @@ def sigsoft_rows(x, w, v, t, st, s, y, stage, logs):
 @jit(args=_backward)
 def sigsoft_pull(x, w, v, t, g, st, s, d, dx, stage, logs):
     pull_rows(
-        f.top, f.sigsoft_anchor, f.sigsoft_weigh, f.sigsoft_rate,
+        p.top, f.sigsoft_anchor, f.sigsoft_weigh, f.sigsoft_rate,
         x, w, v, t, g, st, s, d, dx, stage, logs,
     )  # fmt: skip
 
@@ -60,7 +61,7 @@ def sigsoft_pull(x, w, v, t, g, st, s, d, dx, stage, logs):
 @jit(args=_forward)
 def scalable_rows(x, w, v, t, st, s, y, stage, logs):
     weigh_rows(
-        f.span, f.scalable_anchor, f.scalable_weigh, f.scalable_log,
+        p.span, f.scalable_anchor, f.scalable_weigh, f.scalable_log,
         x, w, v, t, st, s, y, stage, logs,
     )  # fmt: skip
 
@@ -68,7 +69,7 @@ def scalable_rows(x, w, v, t, st, s, y, stage, logs):
 @jit(args=_backward)
 def scalable_pull(x, w, v, t, g, st, s, d, dx, stage, logs):
     pull_rows(
-        f.span, f.scalable_anchor, f.scalable_weigh, f.scalable_rate,
+        p.span, f.scalable_anchor, f.scalable_weigh, f.scalable_rate,
         x, w, v, t, g, st, s, d, dx, stage, logs,
     )  # fmt: skip
 
@@ -76,7 +77,7 @@ def scalable_pull(x, w, v, t, g, st, s, d, dx, stage, logs):
 @jit(args=_forward)
 def linear_rows(x, w, v, t, st, s, y, stage, logs):
     weigh_rows(
-        f.top, f.power_anchor, f.linear_weigh, f.power_log,
+        p.top, f.power_anchor, f.linear_weigh, f.power_log,
         x, w, v, t, st, s, y, stage, logs,
     )  # fmt: skip
 
@@ -84,7 +85,7 @@ def linear_rows(x, w, v, t, st, s, y, stage, logs):
 @jit(args=_backward)
 def linear_pull(x, w, v, t, g, st, s, d, dx, stage, logs):
     pull_rows(
-        f.top, f.power_anchor, f.linear_weigh, f.linear_rate,
+        p.top, f.power_anchor, f.linear_weigh, f.linear_rate,
         x, w, v, t, g, st, s, d, dx, stage, logs,
     )  # fmt: skip
 
@@ -92,7 +93,7 @@ def linear_pull(x, w, v, t, g, st, s, d, dx, stage, logs):
 @jit(args=_forward)
 def power_rows(x, w, v, t, st, s, y, stage, logs):
     weigh_rows(
-        f.top, f.power_anchor, f.power_weigh, f.power_log,
+        p.top, f.power_anchor, f.power_weigh, f.power_log,
         x, w, v, t, st, s, y, stage, logs,
     )  # fmt: skip
 
@@ -100,7 +101,7 @@ def power_rows(x, w, v, t, st, s, y, stage, logs):
 @jit(args=_backward)
 def power_pull(x, w, v, t, g, st, s, d, dx, stage, logs):
     pull_rows(
-        f.top, f.power_anchor, f.power_weigh, f.power_rate,
+        p.top, f.power_anchor, f.power_weigh, f.power_rate,
         x, w, v, t, g, st, s, d, dx, stage, logs,
     )  # fmt: skip
 
@@ -108,7 +109,7 @@ def power_pull(x, w, v, t, g, st, s, d, dx, stage, logs):
 @jit(args=_forward)
 def spherical_rows(x, w, v, t, st, s, y, stage, logs):
     weigh_rows(
-        f.magnitude, f.spherical_anchor, f.spherical_weigh, f.spherical_log,
+        p.magnitude, f.spherical_anchor, f.spherical_weigh, f.spherical_log,
         x, w, v, t, st, s, y, stage, logs,
     )  # fmt: skip
 
@@ -116,7 +117,7 @@ def spherical_rows(x, w, v, t, st, s, y, stage, logs):
 @jit(args=_backward)
 def spherical_pull(x, w, v, t, g, st, s, d, dx, stage, logs):
     pull_rows(
-        f.magnitude, f.spherical_anchor, f.spherical_weigh, f.spherical_rate,
+        p.magnitude, f.spherical_anchor, f.spherical_weigh, f.spherical_rate,
         x, w, v, t, g, st, s, d, dx, stage, logs,
     )  # fmt: skip
 
@@ -124,7 +125,7 @@ def spherical_pull(x, w, v, t, g, st, s, d, dx, stage, logs):
 @jit(args=_forward)
 def taylor2_rows(x, w, v, t, st, s, y, stage, logs):
     weigh_rows(
-        f.magnitude, f.taylor_anchor, f.taylor2_weigh, f.taylor2_log,
+        p.magnitude, f.taylor_anchor, f.taylor2_weigh, f.taylor2_log,
         x, w, v, t, st, s, y, stage, logs,
     )  # fmt: skip
 
@@ -132,7 +133,7 @@ def taylor2_rows(x, w, v, t, st, s, y, stage, logs):
 @jit(args=_backward)
 def taylor2_pull(x, w, v, t, g, st, s, d, dx, stage, logs):
     pull_rows(
-        f.magnitude, f.taylor_anchor, f.taylor2_weigh, f.taylor2_rate,
+        p.magnitude, f.taylor_anchor, f.taylor2_weigh, f.taylor2_rate,
         x, w, v, t, g, st, s, d, dx, stage, logs,
     )  # fmt: skip
 
@@ -140,7 +141,7 @@ def taylor2_pull(x, w, v, t, g, st, s, d, dx, stage, logs):
 @jit(args=_forward)
 def taylor_rows(x, w, v, t, st, s, y, stage, logs):
     weigh_rows(
-        f.magnitude, f.taylor_anchor, f.taylor_weigh, f.taylor_log,
+        p.magnitude, f.taylor_anchor, f.taylor_weigh, f.taylor_log,
         x, w, v, t, st, s, y, stage, logs,
     )  # fmt: skip
 
@@ -148,7 +149,7 @@ def taylor_rows(x, w, v, t, st, s, y, stage, logs):
 @jit(args=_backward)
 def taylor_pull(x, w, v, t, g, st, s, d, dx, stage, logs):
     pull_rows(
-        f.magnitude, f.taylor_anchor, f.taylor_weigh, f.taylor_rate,
+        p.magnitude, f.taylor_anchor, f.taylor_weigh, f.taylor_rate,
         x, w, v, t, g, st, s, d, dx, stage, logs,
     )  # fmt: skip
 
@@ -156,7 +157,7 @@ def taylor_pull(x, w, v, t, g, st, s, d, dx, stage, logs):
 @jit(args=_forward)
 def stable_rows(x, w, v, t, st, s, y, stage, logs):
     weigh_rows(
-        f.top, f.stable_anchor, f.stable_weigh, f.stable_log,
+        p.top, f.stable_anchor, f.stable_weigh, f.stable_log,
         x, w, v, t, st, s, y, stage, logs,
     )  # fmt: skip
 
@@ -164,7 +165,7 @@ def stable_rows(x, w, v, t, st, s, y, stage, logs):
 @jit(args=_backward)
 def stable_pull(x, w, v, t, g, st, s, d, dx, stage, logs):
     pull_rows(
-        f.top, f.stable_anchor, f.stable_weigh, f.stable_rate,
+        p.top, f.stable_anchor, f.stable_weigh, f.stable_rate,
         x, w, v, t, g, st, s, d, dx, stage, logs,
     )  # fmt: skip
 

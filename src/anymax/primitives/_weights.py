@@ -8,7 +8,6 @@ Anchors carry no derivative, since a factor common to a row cancels.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -185,11 +184,17 @@ def _over(xp: Any, x: Array, c: float) -> Array:
 # -- Taylor polynomials of e^x: a product of n / 2 terms (x - a)^2 + b^2, all of them positive -
 
 
-@functools.cache
-def taylor_roots(order: int) -> tuple[tuple[float, float], ...]:
-    """The roots a + ib, b > 0, of 1 + x + ... + x^order / order!."""
+def _roots(order: int) -> tuple[tuple[float, float], ...]:
     roots = np.roots([1.0 / math.factorial(order - j) for j in range(order + 1)])
     return tuple(sorted((float(z.real), float(z.imag)) for z in roots if z.imag > 0))
+
+
+_ROOTS = {order: _roots(order) for order in range(2, 17, 2)}  # compilers cannot trace np.roots
+
+
+def taylor_roots(order: int) -> tuple[tuple[float, float], ...]:
+    """The roots a + ib, b > 0, of 1 + x + ... + x^order / order!."""
+    return _ROOTS[order] if order in _ROOTS else _roots(order)
 
 
 def _taylor_anchor(xp, x, keep, axis, value):

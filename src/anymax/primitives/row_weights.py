@@ -153,7 +153,10 @@ def why_not(facts: Any) -> str | None:
 
 
 def _kernels(name: str) -> tuple[Kernel, ...]:
-    return (Kernel("numba", "anymax._cpu.row_weights", name, f"{name}_backward", why_not),)
+    return (
+        Kernel("numba", "anymax._cpu.row_weights", name, f"{name}_backward", why_not),
+        Kernel("cuda", "anymax._cuda.row_weights", name, f"{name}_backward", why_not),
+    )
 
 
 row_weights = Primitive(

@@ -201,7 +201,7 @@ def utility_update(
     u = _array.widen(xp, r.x)
     p = row_softmax(u, r.where, axis=r.axis, scale=r.scale)
     t = _probabilities(xp, name, target, r, utility.ndim)
-    step = select(xp, kept(xp, u, r.where), t - p)
+    step = select(xp, kept(xp, u, r.where), xp.subtract(t, p))
     return r.finish(_array.cast(xp, u + step * scale, r.x.dtype))
 
 

@@ -98,7 +98,7 @@ def _with_arrays(x: Array, s, b, n, axis, where) -> Array:
     else:
         n = _array.cast(xp, n, wide.dtype)
         log_n = xp.log(xp.where(n < 1, xp.ones_like(n), n))
-    z = select(xp, keep, wide) * (s * log_n + b)
+    z = xp.multiply(select(xp, keep, wide), s * log_n + b)
     y = row_softmax(select(xp, keep, z), keep, axis=r.axis, scale=1.0)
     return r.finish(_array.cast(xp, y, x.dtype))
 

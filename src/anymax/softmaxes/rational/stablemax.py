@@ -185,9 +185,10 @@ def orthogonalize_gradient(
     grad, param = _array.promote(xp, name, grad=grad, param=param)
     dtype = grad.dtype
     g, w = _array.widen(xp, grad), _array.widen(xp, param)
-    y = g - (xp.sum(w * g) / (xp.sum(w * w) + eps)) * w
+    share = xp.divide(xp.sum(xp.multiply(w, g)), xp.sum(xp.multiply(w, w)) + eps)
+    y = xp.subtract(g, xp.multiply(share, w))
     if rescale:
-        y = y * (_norm(xp, g) / (_norm(xp, y) + eps))
+        y = xp.multiply(y, xp.divide(_norm(xp, g), _norm(xp, y) + eps))
     return _array.cast(xp, y, dtype)
 
 
@@ -239,8 +240,9 @@ def softmax_collapse_rate(
     Examples
     --------
     >>> import numpy as np, anymax as am
-    >>> am.softmaxes.softmax_collapse_rate(np.asarray([[0.0, 20.0], [0.0, 10.0]], np.float32))
-    array(0.5, dtype=float32)
+    >>> x = np.asarray([[0.0, 20.0], [0.0, 10.0]], np.float32)
+    >>> float(am.softmaxes.softmax_collapse_rate(x))
+    0.5
 
     References
     ----------
