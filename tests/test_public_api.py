@@ -31,6 +31,7 @@ DEFAULTS = {
     "mask": None, "bias": None, "causal": False, "window": None, "softcap": None, "sink": None,
     "alibi_slopes": None, "lengths": None, "return_lse": False, "keepdims": False,
 }  # fmt: skip
+STACKED = {"merge_softmax_states"}  # parts lie along the first axis
 SUMMED = {"attention_regression_loss", "node_parity_penalty"}  # reduction "sum" by default
 
 
@@ -177,7 +178,9 @@ def test_signature_follows_the_conventions(key):
     assert 1 <= sum(p.kind is p.POSITIONAL_ONLY for p in required) <= 6
     for p in options:
         if p.name in DEFAULTS and (form.module == "attentions" or p.name not in COMMON):
-            assert p.default == DEFAULTS[p.name], f"{key}: default of {p.name}"
+            first = p.name == "axis" and form.name in STACKED
+            wanted = 0 if first else DEFAULTS[p.name]
+            assert p.default == wanted, f"{key}: default of {p.name}"
         if p.name == "reduction":
             assert p.default == ("sum" if form.name in SUMMED else "mean")
     common = [p.name for p in options if p.name in COMMON]

@@ -59,6 +59,8 @@ def _mapped(cell: Cell, case: Case) -> None:
 
     with cell.session():
         f, arrays = as_function(cell, case)
+        if not arrays:
+            return  # booleans alone
         pairs = tuple(jax.numpy.stack([x, x[::-1]]) for x in arrays)
         together = jax.jit(jax.vmap(f))(*pairs)
         for i in range(2):

@@ -64,6 +64,8 @@ def _mapped(cell: Cell, case: Case) -> None:
 
     with cell.session():
         f, arrays = as_function(cell, case)
+        if not arrays:
+            return  # booleans alone
         pairs = tuple(torch.stack([x, x.flip(0)]) for x in arrays)
         together = torch.func.vmap(f)(*pairs)
         for i in range(2):
