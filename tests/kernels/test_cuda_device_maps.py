@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from anymax._cuda import launch
-from kernels import weight_cases
+from kernels import threshold_cases, weight_cases
 from kernels.row_cases import DTYPES, logits, masks
 
 pytestmark = [
@@ -28,3 +28,11 @@ def on_device():
 def test_weights(kind, dtype, cols):
     x = weight_cases.logits_for(kind, logits(cols, dtype))
     weight_cases.check(kind, x, masks(cols)["random"], None, (1,), dtype, **on_device())
+
+
+@pytest.mark.parametrize("cols", [33, 1030, 13_000])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", threshold_cases.MAPS)
+def test_thresholds(name, dtype, cols):
+    x = logits(cols, dtype)
+    threshold_cases.check(name, x, masks(cols)["random"], None, (1,), dtype, **on_device())

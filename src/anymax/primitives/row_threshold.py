@@ -155,5 +155,8 @@ row_threshold = Primitive(
     _vjp,
     _jvp,
     (True,),
-    (Kernel("numba", "anymax._cpu.row_threshold", "forward", "backward", _why_not),),
+    (
+        Kernel("numba", "anymax._cpu.row_threshold", "forward", "backward", _why_not),
+        Kernel("cuda", "anymax._cuda.row_threshold", "forward", "backward", _why_not),
+    ),
 )
