@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from anymax import _array, _solve
 from anymax._array import Array, stop_gradient
 from anymax._form import form
 from anymax.primitives._masked import select
-from anymax.softmaxes._operands import Operands, operands
+from anymax.softmaxes._operands import operands
+from anymax.softmaxes.calibrated._trigonometric import (
+    autocorrelation,
+    bins,
+    blur_gains,
+    check_points,
+    density,
+    distribution,
+    parameters,
+    ratios,
+    shortfall,
+)
 
 _PAPER = ("2410.22269",)
 
@@ -55,81 +65,11 @@ def fourier_coefficients(theta: Array, /) -> Array:
     .. [1] N. Gillman et al., "Fourier head: helping large language models learn complex
        probability distributions", arXiv:2410.22269, 2024.
     """
-    ops, x, y = _parameters("fourier_coefficients", theta, scaled=False)
+    ops, x, y = parameters("fourier_coefficients", theta, scaled=False)
     xp = ops.xp
-    real, imaginary = _autocorrelation(xp, x, y)
+    real, imaginary = autocorrelation(xp, x, y)
     dtype = xp.complex128 if _array.dtype_name(x) == "float64" else xp.complex64
     return xp.astype(real, dtype) + xp.astype(imaginary, dtype) * 1j
-
-
-def _parameters(
-    function: str, theta: Array, scaled: bool = True, **others: Array
-) -> tuple[Operands, Any, Any]:
-    """Real and imaginary parts, divided by their largest size: the density has no scale."""
-    _array.required(function, theta=theta, **others)
-    ops = operands(function, theta=theta, **others)
-    xp, x = ops.xp, ops.arrays[0]
-    if x.ndim == 0 or x.shape[-1] % 2 or x.shape[-1] == 0:
-        raise ValueError(
-            f"{function}: theta has shape {_array.shape_text(x.shape)}; (..., 2(N+1)) is needed: "
-            "real parts, then imaginary parts"
-        )
-    if scaled:
-        x = xp.where(xp.isinf(x), xp.full_like(x, xp.nan), x)
-        if 0 not in x.shape:
-            size = xp.max(xp.abs(stop_gradient(x)), axis=-1, keepdims=True)
-            x = x / select(xp, size > 0, size, 1.0) + 0.0 * size
-    half = x.shape[-1] // 2
-    return ops, x[..., :half], x[..., half:]
-
-
-def _autocorrelation(xp: Any, x: Array, y: Array) -> tuple[Array, Array]:
-    n = x.shape[-1]
-    real, imaginary = [], []
-    for lag in range(n):
-        a, b = x[..., : n - lag], y[..., : n - lag]
-        c, d = x[..., lag:], y[..., lag:]
-        real.append(xp.sum(a * c + b * d, axis=-1))
-        imaginary.append(xp.sum(a * d - b * c, axis=-1))
-    return xp.stack(real, axis=-1), xp.stack(imaginary, axis=-1)
-
-
-def _angles(xp: Any, z: Array, n: int) -> Array:
-    """pi k z (..., n, m), modulo 2 pi so that it keeps its digits."""
-    k = _array.cast(xp, _array.arange(xp, n, z), z.dtype)[:, None]
-    turns = k * z[..., None, :]
-    return math.pi * (turns - 2.0 * xp.round(stop_gradient(turns) * 0.5))
-
-
-def _bin_angles(xp: Any, like: Array, n: int, num_bins: int) -> Array:
-    """The same at the centres of bins, reduced in whole numbers."""
-    k = _array.arange(xp, n, like)[:, None]
-    j = _array.arange(xp, num_bins, like)[None, :]
-    step = (k * (2 * j + (1 - num_bins))) % (2 * num_bins)
-    return _array.cast(xp, step, like.dtype) * (math.pi / num_bins)
-
-
-def _squares(xp: Any, x: Array, y: Array, angles: Array) -> Array:
-    """Squared modulus of sum_k a_k e^(i angle_k)."""
-    cos, sin = xp.cos(angles), xp.sin(angles)
-    if angles.ndim > 2:
-        x, y = x[..., None, :], y[..., None, :]
-    real = xp.matmul(x, cos) - xp.matmul(y, sin)
-    imaginary = xp.matmul(x, sin) + xp.matmul(y, cos)
-    square = real * real + imaginary * imaginary
-    return square[..., 0, :] if angles.ndim > 2 else square
-
-
-def _density(xp: Any, x: Array, y: Array, z: Array) -> Array:
-    norm = 2.0 * xp.sum(x * x + y * y, axis=-1, keepdims=True)
-    some = norm != 0
-    square = _squares(xp, x, y, _angles(xp, z, x.shape[-1]))
-    return select(xp, some, square / select(xp, some, norm, 1.0), 0.5)
-
-
-def _check_points(function: str, z: Array) -> None:
-    if z.ndim == 0:
-        raise ValueError(f"{function}: the second array has no axis; (..., m) is needed")
 
 
 @form(shapes="theta: ... 2(N+1), z: ... m -> ... m", papers=_PAPER, level="module", cost="O(N m)")
@@ -173,10 +113,10 @@ def fourier_pdf(theta: Array, z: Array, /) -> Array:
     .. [1] N. Gillman et al., "Fourier head: helping large language models learn complex
        probability distributions", arXiv:2410.22269, 2024.
     """
-    ops, x, y = _parameters("fourier_pdf", theta, z=z)
+    ops, x, y = parameters("fourier_pdf", theta, z=z)
     z = ops.arrays[1]
-    _check_points("fourier_pdf", z)
-    return ops.finish(_density(ops.xp, x, y, z))
+    check_points("fourier_pdf", z)
+    return ops.finish(density(ops.xp, x, y, z))
 
 
 @form(
@@ -223,35 +163,10 @@ def fourier_cdf(theta: Array, z: Array, /) -> Array:
     .. [1] N. Gillman et al., "Fourier head: helping large language models learn complex
        probability distributions", arXiv:2410.22269, 2024.
     """
-    ops, x, y = _parameters("fourier_cdf", theta, z=z)
+    ops, x, y = parameters("fourier_cdf", theta, z=z)
     z = ops.arrays[1]
-    _check_points("fourier_cdf", z)
-    return ops.finish(_distribution(ops.xp, *_ratios(ops.xp, x, y), z))
-
-
-def _ratios(xp: Any, x: Array, y: Array) -> tuple[Array, Array]:
-    """c_l / c_0 for l of at least 1; 0 where all parameters are."""
-    real, imaginary = _autocorrelation(xp, x, y)
-    first = real[..., :1]
-    some = first != 0
-    first = select(xp, some, first, 1.0)
-    return (
-        select(xp, some, real[..., 1:] / first),
-        select(xp, some, imaginary[..., 1:] / first),
-    )
-
-
-def _distribution(xp: Any, u: Array, v: Array, z: Array) -> Array:
-    """The distribution function at z, from the ratios of coefficients u + iv."""
-    n = u.shape[-1] + 1
-    angles = _angles(xp, z, n)[..., 1:, :]
-    order = _array.cast(xp, _array.arange(xp, n, z), z.dtype)[1:, None]
-    ends = 1.0 - 2.0 * (order % 2.0)
-    sin, cos = xp.sin(angles) / (math.pi * order), (xp.cos(angles) - ends) / (math.pi * order)
-    if angles.ndim > 2:
-        u, v = u[..., None, :], v[..., None, :]
-    waves = xp.matmul(u, sin) + xp.matmul(v, cos)
-    return 0.5 * (z + 1.0) + (waves[..., 0, :] if angles.ndim > 2 else waves)
+    check_points("fourier_cdf", z)
+    return ops.finish(distribution(ops.xp, *ratios(ops.xp, x, y), z))
 
 
 @form(shapes="theta: ... 2(N+1), u: ... m -> ... m", papers=_PAPER, cost="O(N^2 + N m)")
@@ -296,34 +211,18 @@ def fourier_icdf(theta: Array, u: Array, /) -> Array:
     .. [1] N. Gillman et al., "Fourier head: helping large language models learn complex
        probability distributions", arXiv:2410.22269, 2024.
     """
-    ops, x, y = _parameters("fourier_icdf", theta, u=u)
+    ops, x, y = parameters("fourier_icdf", theta, u=u)
     xp, u = ops.xp, ops.arrays[1]
-    _check_points("fourier_icdf", u)
+    check_points("fourier_icdf", u)
     valid = (u >= 0.0) & (u <= 1.0)
     u = select(xp, valid, u, 0.5)
-    real, imaginary = _ratios(xp, x, y)
+    real, imaginary = ratios(xp, x, y)
     zero = xp.zeros_like(xp.sum(stop_gradient(real), axis=-1, keepdims=True) + u)
     constants = tuple(stop_gradient(c) for c in (u, real, imaginary))
-    z = _solve.bisect(lambda t: _shortfall(xp, t, *constants)[0], zero - 1.0, zero + 1.0)
-    z = _solve.polish(lambda t: _shortfall(xp, t, u, real, imaginary), z, order=2)
+    z = _solve.bisect(lambda t: shortfall(xp, t, *constants)[0], zero - 1.0, zero + 1.0)
+    z = _solve.polish(lambda t: shortfall(xp, t, u, real, imaginary), z, order=2)
     valid = valid & (zero == 0.0)
     return ops.finish(select(xp, valid, z, xp.nan))
-
-
-def _shortfall(xp: Any, t: Array, u: Array, real: Array, imaginary: Array) -> tuple[Array, Array]:
-    """What is missing from F(t) to u, and its slope: 0 where the density is, up to rounding."""
-    slope = _density_of_ratios(xp, real, imaginary, t)
-    flat = slope < math.sqrt(float(xp.finfo(slope.dtype).eps))
-    return u - _distribution(xp, real, imaginary, t), -select(xp, ~flat, slope)
-
-
-def _density_of_ratios(xp: Any, u: Array, v: Array, z: Array) -> Array:
-    angles = _angles(xp, z, u.shape[-1] + 1)[..., 1:, :]
-    cos, sin = xp.cos(angles), xp.sin(angles)
-    if angles.ndim > 2:
-        u, v = u[..., None, :], v[..., None, :]
-    waves = xp.matmul(u, cos) - xp.matmul(v, sin)
-    return 0.5 + (waves[..., 0, :] if angles.ndim > 2 else waves)
 
 
 @form(shapes="theta: ... 2(N+1) -> ... num_bins", papers=_PAPER, cost="O(N num_bins)")
@@ -366,20 +265,10 @@ def fourier_softmax(theta: Array, /, *, num_bins: int) -> Array:
     .. [1] N. Gillman et al., "Fourier head: helping large language models learn complex
        probability distributions", arXiv:2410.22269, 2024.
     """
-    ops, square, total = _bins("fourier_softmax", theta, num_bins)
+    ops, square, total = bins("fourier_softmax", theta, num_bins)
     some = total != 0
     p = square / select(ops.xp, some, total, 1.0)
     return ops.finish(select(ops.xp, some, p, 1.0 / num_bins))
-
-
-def _bins(function: str, theta: Array, num_bins: int) -> tuple[Operands, Array, Array]:
-    """Unnormalised weights of the bins, and their sum."""
-    if not hasattr(num_bins, "__index__") or isinstance(num_bins, bool) or num_bins < 1:
-        raise ValueError(f"{function}: num_bins is {num_bins!r}; a positive integer fits")
-    ops, x, y = _parameters(function, theta)
-    xp = ops.xp
-    square = _squares(xp, x, y, _bin_angles(xp, x, x.shape[-1], num_bins))
-    return ops, square, xp.sum(square, axis=-1, keepdims=True)
 
 
 @form(shapes="theta: ... 2(N+1) -> ... num_bins", papers=_PAPER, cost="O(N num_bins)")
@@ -425,7 +314,7 @@ def log_fourier_softmax(theta: Array, /, *, num_bins: int, eps: float = 0.0) -> 
     """
     if not eps >= 0:
         raise ValueError(f"log_fourier_softmax: eps is {eps}; a number of at least 0 fits")
-    ops, square, total = _bins("log_fourier_softmax", theta, num_bins)
+    ops, square, total = bins("log_fourier_softmax", theta, num_bins)
     xp = ops.xp
     some = total != 0
     if eps:
@@ -491,7 +380,7 @@ def fourier_smoothness(pmf: Array, /, *, axis: int = -1, num_scales: int = 100) 
     m = p.shape[-1]
     if m == 0:
         return ops.finish(xp.sum(p, axis=-1))
-    gain = _blur_gains(xp, p, m, num_scales)
+    gain = blur_gains(xp, p, m, num_scales)
     j = _array.arange(xp, m, p)
     angles = _array.cast(xp, (j[:, None] * j[None, :]) % m, p.dtype) * (2.0 * math.pi / m)
     real, imaginary = xp.matmul(p, xp.cos(angles)), xp.matmul(p, xp.sin(angles))
@@ -502,17 +391,3 @@ def fourier_smoothness(pmf: Array, /, *, axis: int = -1, num_scales: int = 100) 
     norm = select(xp, rough | (square != square), norm)
     sigma = _array.cast(xp, _array.arange(xp, num_scales, p) + 1, p.dtype)
     return ops.finish(xp.sum(norm * (6.0 / math.pi**2) / (sigma * sigma), axis=-1))
-
-
-def _blur_gains(xp: Any, p: Array, m: int, num_scales: int) -> Array:
-    """(1 - eigenvalue)^2 of each filter at each frequency, (m, num_scales)."""
-    j = _array.arange(xp, m, p)
-    d = _array.cast(xp, j, p.dtype)[:, None]
-    sigma = _array.cast(xp, _array.arange(xp, num_scales, p) + 1, p.dtype)
-    width = d / sigma
-    bell = xp.exp(-0.5 * width * width) * xp.where(d == 0, xp.ones_like(d), 2.0 * xp.ones_like(d))
-    half = _array.cast(xp, (j[:, None] * j[None, :]) % m, p.dtype) * (math.pi / m)
-    s = xp.sin(half)
-    # 1 - cos = 2 sin^2 of the half angle keeps the digits of slow waves.
-    lost = 2.0 * xp.matmul(s * s, bell) / xp.sum(bell, axis=0)
-    return lost * lost
