@@ -135,7 +135,10 @@ def stop_gradient(x: Array) -> Array:
 
 
 def values_known(*arrays: Array) -> bool:
-    """Whether Python may look at the values: false for traced, lazy, fake and meta arrays."""
+    """Whether Python may look at the values: false for traced, lazy, fake and meta arrays.
+
+    And on a GPU, where looking would wait for the device and break a CUDA graph.
+    """
     if torch_compiling():
         return False
     return all(_value_known(x) for x in arrays if x is not None)
@@ -145,11 +148,11 @@ def _value_known(x: Array) -> bool:
     lib = library(x)
     if lib == "torch":
         torch = sys.modules["torch"]
-        plain = type(x) in (torch.Tensor, torch.nn.Parameter) and x.device.type != "meta"
+        plain = type(x) in (torch.Tensor, torch.nn.Parameter) and x.device.type == "cpu"
         return plain and not torch_watched()
     if lib == "jax":
         return not isinstance(x, sys.modules["jax"].core.Tracer)
-    return lib in {"numpy", "cupy", "strict", "tape"}
+    return lib in {"numpy", "strict", "tape"}
 
 
 def torch_watched() -> bool:
@@ -290,7 +293,7 @@ def accumulator(xp: Any, x: Array) -> Any:
 def cheap_values(x: Array) -> bool:
     """Whether a value costs nothing to read: known, and in the memory of the processor."""
     if library(x) == "torch":
-        return values_known(x) and x.device.type == "cpu"
+        return values_known(x)
     return library(x) in ("numpy", "tape")
 
 
