@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from anymax._array import Array, stop_gradient
 from anymax._dispatch import Kernel, Primitive
-from anymax.primitives._masked import kept, nonzero, select
+from anymax.primitives._masked import kept, nonzero, safe_max, select
 from anymax.primitives._weights import WEIGHTS, Anchors
 
 ORDERS = (2, 4, 6)  # Taylor orders that kernels have
@@ -39,12 +39,13 @@ class _Row(NamedTuple):
     x: Array
     keep: Array
     anchors: Anchors
+    z: Array | None  # logarithms of w: for the logarithm w comes of them, so a lone cell cancels
     w: Array
     total: Array
     sink: Array | float
 
 
-def _row(xp: Any, x: Array, where: Array | None, sink: Array | None, axis, kind, value) -> _Row:
+def _row(xp: Any, x, where, sink, axis: tuple, kind: str, value: tuple, logs: bool = False) -> _Row:
     f, keep = WEIGHTS[kind], kept(xp, x, where)
     if sink is not None:
         keep = keep & (sink != xp.inf)  # it takes the whole row
@@ -54,14 +55,17 @@ def _row(xp: Any, x: Array, where: Array | None, sink: Array | None, axis, kind,
     anchors = f.anchor(xp, x0, keep, axis, value)
     if sink is not None:
         anchors = (_with_sink(xp, anchors[0], sink, keep, axis),)
-    w = select(xp, keep, f.weigh(xp, x0, anchors, value))
+    z = select(xp, keep, f.log(xp, x0, anchors, value)) if logs else None
+    if logs and sink is None:  # exactly 1 for the largest weight: a lone one has no gradient at all
+        z = select(xp, keep, z - safe_max(xp, z, keep, axis))
+    w = select(xp, keep, f.weigh(xp, x0, anchors, value) if z is None else xp.exp(z))
     total = xp.sum(w, axis=axis, keepdims=True)
     tail: Array | float = 0.0
     if sink is not None:
         tail = xp.exp(sink - anchors[0])
         total = total + tail
     total = xp.where(bad, xp.full_like(total, xp.nan), total)
-    return _Row(x0, keep, anchors, w, nonzero(xp, total), tail)
+    return _Row(x0, keep, anchors, z, w, nonzero(xp, total), tail)
 
 
 def _with_sink(xp: Any, m: Array, sink: Array, keep: Array, axis: tuple) -> Array:
@@ -78,9 +82,8 @@ def _weights(xp, x, where, sink, *, axis, kind, value):
 
 
 def _log_weights(xp, x, where, sink, *, axis, kind, value):
-    row = _row(xp, x, where, sink, axis, kind, value)
-    z = WEIGHTS[kind].log(xp, row.x, row.anchors, value) - xp.log(row.total)
-    return select(xp, row.keep, z, -xp.inf)
+    row = _row(xp, x, where, sink, axis, kind, value, logs=True)
+    return select(xp, row.keep, row.z - xp.log(row.total), -xp.inf)
 
 
 # -- derivatives -------------------------------------------------------------------------------
@@ -102,7 +105,7 @@ def _log_weights_vjp(xp, operands, outputs, cotangents, needs, *, axis, kind, va
     (x, where, sink), (g,) = operands, cotangents
     if g is None:
         return None, None, None
-    row = _row(xp, x, where, sink, axis, kind, value)
+    row = _row(xp, x, where, sink, axis, kind, value, logs=True)
     live = row.keep & (outputs[0] != -xp.inf)
     total = xp.sum(select(xp, live, g), axis=axis, keepdims=True)
     p = row.w / row.total
