@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import types
@@ -14,7 +15,7 @@ from anymax._cpu.simd import fma
 __all__ = ["log"]
 
 i32, i64, f32, f64 = np.int32, np.int64, np.float32, np.float64
-_OPTIONS = {
+_OPTIONS: Any = {
     "fastmath": {flag for flag in FLAGS if flag != "reassoc"},
     "error_model": "numpy",
     "forceinline": True,
