@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from anymax._conformance.cell import Skip
-from anymax._conformance.matrix import Job, check, jobs
+from anymax._conformance.matrix import Job, check, forget, jobs
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -21,7 +21,14 @@ def _marks(job: Job) -> list[pytest.MarkDecorator]:
     return [pytest.mark.gpu] if job.cell.column.device == "cuda" else []
 
 
+_before: list[str] = []
+
+
 def test_cell(job: Job) -> None:
+    form = job.cell.entry.key
+    if _before and _before[-1] != form:
+        forget()
+    _before[:] = [form]
     try:
         check(job)
     except Skip as skip:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -91,6 +93,10 @@ def _columns(names: Iterable[str] | None) -> list[Column]:
 def _jobs(cell: Cell, aspects: Iterable[str] | None) -> Iterator[Job]:
     if cell.kernel and not _has_kernel(cell):
         return
+    if cell.kernel and _borrows(cell.entry):
+        if cell.dtype != "float32" or cell.column.name not in ("numpy", "torch"):
+            return
+        aspects = [name for name in aspects or ASPECTS if name in _OF_BORROWERS]
     reason = _backends.missing(cell.backend)
     if reason is not None:
         yield Job(cell, "absent", reason)
@@ -111,6 +117,31 @@ def _has_kernel(cell: Cell) -> bool:
     )  # fmt: skip
     reason = _backends.why_not(cell.backend, facts)
     return reason is None or reason == _backends.missing(cell.backend)
+
+
+_OF_BORROWERS = ("value", "gradient", "accuracy")
+
+
+def _borrows(entry: Entry) -> bool:
+    """Whether the form runs on a kernel that another form is the plain name of.
+
+    Every aspect of that kernel is checked on `softmax` itself, say; of a form that only uses it a
+    few will do.
+    """
+    from anymax._catalogue import load_all
+
+    plain = (entry.primitive or "").removeprefix("row_")
+    return entry.form.name != plain and f"{entry.form.module}.{plain}" in load_all()
+
+
+def forget() -> None:
+    """Drop what compilers keep of the forms before: the matrix would fill the memory."""
+    modules = sys.modules
+    if "jax" in modules:
+        modules["jax"].clear_caches()
+    if "torch._dynamo" in modules:
+        modules["torch._dynamo"].reset()
+    gc.collect()
 
 
 def _primitive(entry: Entry):
@@ -155,6 +186,8 @@ def run(
     with table.bar(len(todo)) if progress is True else table.silent() as shown:
         report = progress if callable(progress) else shown
         for number, job in enumerate(todo, 1):
+            if number > 1 and job.cell.entry is not todo[number - 2].cell.entry:
+                forget()
             results.append(_result(job))
             report(number, len(todo), results[-1])
     if html is not None:
