@@ -53,7 +53,7 @@ def _write_powers(x, y, m, f, d, t, e, c):
             y[j] = kind(exp((np.float64(x[j]) - m) * f - t))
 
 
-@jit(cache=False)
+@jit(cache=False, reassoc=False)  # t + r would lose r
 def _write_bounded(x, y, m, f, t, r, kind):
     wide()
     cell = y.dtype.type
