@@ -153,7 +153,8 @@ AMX_DEVICE void bounded_threshold(const Row<T>& row, F goal, F low, F shift, Phi
   rest = 0;
   for (int polish = 0; polish < 2; polish++) {
     const Terms<F> s = sums<GROUP>(row, t, rest, phi);
-    if (s.slope > F(0)) rest += ((s.ones - goal) + s.rest) / s.slope;
+    const F step = ((s.ones - goal) + s.rest) / s.slope;
+    if (fabs(step) <= F(1) + F(16) * epsilon<F>() * fabs(t)) rest += step;  // else the sum is flat here
   }
 }
 
@@ -221,16 +222,15 @@ __global__ void __launch_bounds__(BLOCK, 512 / BLOCK)
   if (kind == of_entmax || kind == of_normmax) {
     const Power<F> phi = {d};
     const F t = power_threshold<GROUP>(row, count, d);
+    const Terms<F> s = sums<GROUP>(row, t, F(0), phi);  // the last step
+    const F rest = (s.rest - F(1)) / s.slope, last = fabs(rest) < F(1e-2) ? rest : F(0);
     if (kind == of_entmax) {
-      const Terms<F> s = sums<GROUP>(row, t, F(0), phi);  // the last step
-      const F rest = s.slope > F(0) ? (s.rest - F(1)) / s.slope : F(0);
-      const F last = fabs(rest) < F(1e-2) ? rest : F(0);
       write<GROUP>(row, out, gone, [&](F z) { return phi((z - t) - last).rest; });
       return;
     }
     const F power = F(1) / (a - F(1));
     const auto weight = [&](F z) {
-      const F y = d * (z - t);
+      const F y = d * ((z - t) - last);
       return y > F(-1) ? exp(log1p(y) * power) : F(0);
     };
     F total = 0;
@@ -322,7 +322,8 @@ __global__ void __launch_bounds__(BLOCK, 512 / BLOCK)
     const F y = widen(row[i]), g = widen(of_row[i]), b = slope(y);
     F pull = 0;
     if (is_log) {
-      if (y > -infinity<F>()) pull = -expm1(y) * (g - exp(y) * mean);
+      // b / slopes is at most 1, where the mean itself may overflow
+      if (y > -infinity<F>()) pull = -expm1(y) * g - (b > F(0) ? b / slopes * pulls : F(0));
     } else if (b != F(0)) {
       pull = factor * (b * (g - mean) - y * spread);
     }
