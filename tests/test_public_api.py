@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
+import pathlib
 import pkgutil
 import re
 import types
@@ -158,6 +159,7 @@ def test_record_is_sound(key):
 def test_conformance_case_exists(key):
     entry = entries.entry_of(key)
     assert entry.cases
+    assert FORMS[key].name in pathlib.Path(entry.module.__file__).read_text()  # says whose it is
     assert callable(entry.oracle)
     assert any(case.compiled for case in entry.cases)
 

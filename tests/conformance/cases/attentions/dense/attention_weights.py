@@ -1,4 +1,4 @@
-"""Attention weights: the softmax of scaled products, as an array."""
+"""`attention_weights`: attention weights: the softmax of scaled products, as an array."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Dot-product attention with everything that changes its scores."""
+"""`dot_product_attention`: dot-product attention with everything that changes its scores."""
 
 import numpy as np
 

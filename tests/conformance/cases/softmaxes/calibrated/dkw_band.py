@@ -1,4 +1,4 @@
-"""Confidence band of output quantiles."""
+"""`dkw_band`: confidence band of output quantiles."""
 
 import numpy as np
 

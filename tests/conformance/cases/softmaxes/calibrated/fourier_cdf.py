@@ -1,4 +1,4 @@
-"""Distribution function of the Fourier density."""
+"""`fourier_cdf`: distribution function of the Fourier density."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Autocorrelation of complex parameters."""
+"""`fourier_coefficients`: autocorrelation of complex parameters."""
 
 import numpy as np
 

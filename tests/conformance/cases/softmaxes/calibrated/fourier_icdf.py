@@ -1,4 +1,4 @@
-"""Quantiles of the Fourier density."""
+"""`fourier_icdf`: quantiles of the Fourier density."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Density that is a squared trigonometric polynomial."""
+"""`fourier_pdf`: density that is a squared trigonometric polynomial."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Distance of a distribution from its blurred copies."""
+"""`fourier_smoothness`: distance of a distribution from its blurred copies."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Categorical distribution over bins from Fourier parameters."""
+"""`fourier_softmax`: categorical distribution over bins from Fourier parameters."""
 
 import numpy as np
 

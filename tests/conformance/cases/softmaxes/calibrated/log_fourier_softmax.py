@@ -1,4 +1,4 @@
-"""Logarithm of the categorical distribution over bins."""
+"""`log_fourier_softmax`: logarithm of the categorical distribution over bins."""
 
 import numpy as np
 

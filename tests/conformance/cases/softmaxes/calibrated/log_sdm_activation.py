@@ -1,4 +1,4 @@
-"""Logarithm of the similarity-distance-magnitude activation."""
+"""`log_sdm_activation`: logarithm of the similarity-distance-magnitude activation."""
 
 import numpy as np
 

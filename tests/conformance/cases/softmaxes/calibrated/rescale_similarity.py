@@ -1,4 +1,4 @@
-"""Similarity discounted by an output quantile."""
+"""`rescale_similarity`: similarity discounted by an output quantile."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Length of the leading run of agreeing neighbours."""
+"""`similarity_count`: length of the leading run of agreeing neighbours."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Sum of numbers given as mantissa and power of two."""
+"""`add_ext`: sum of numbers given as mantissa and power of two."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Mirror step with the entropy: log-softmax of log-weights minus losses."""
+"""`entropic_mirror_step`: mirror step with the entropy: log-softmax of log-weights minus losses."""
 
 from dataclasses import replace
 

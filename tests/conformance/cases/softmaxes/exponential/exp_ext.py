@@ -1,4 +1,4 @@
-"""Exponential as mantissa and power of two."""
+"""`exp_ext`: exponential as mantissa and power of two."""
 
 import numpy as np
 

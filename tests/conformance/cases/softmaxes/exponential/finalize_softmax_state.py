@@ -1,4 +1,4 @@
-"""Logsumexp and mean from a state."""
+"""`finalize_softmax_state`: logsumexp and mean from a state."""
 
 import numpy as np
 

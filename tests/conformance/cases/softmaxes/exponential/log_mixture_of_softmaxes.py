@@ -1,4 +1,4 @@
-"""Logarithm of a mixture of softmaxes."""
+"""`log_mixture_of_softmaxes`: logarithm of a mixture of softmaxes."""
 
 import numpy as np
 

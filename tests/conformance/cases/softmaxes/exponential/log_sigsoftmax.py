@@ -1,4 +1,4 @@
-"""Log-sigsoftmax: x + log sigmoid(x) less its logsumexp."""
+"""`log_sigsoftmax`: log-sigsoftmax: x + log sigmoid(x) less its logsumexp."""
 
 import numpy as np
 

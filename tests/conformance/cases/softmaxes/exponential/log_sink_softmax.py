@@ -1,4 +1,4 @@
-"""Logarithm of the softmax with sinks."""
+"""`log_sink_softmax`: logarithm of the softmax with sinks."""
 
 import numpy as np
 

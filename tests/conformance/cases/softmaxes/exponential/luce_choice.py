@@ -1,4 +1,4 @@
-"""Luce's choice rule: powers of utilities over their sum."""
+"""`luce_choice`: luce's choice rule: powers of utilities over their sum."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Merging the states of parts."""
+"""`merge_softmax_states`: merging the states of parts."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Action of the largest expected utility."""
+"""`minimum_bayes_risk`: action of the largest expected utility."""
 
 import numpy as np
 

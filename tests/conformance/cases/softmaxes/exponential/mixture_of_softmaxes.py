@@ -1,4 +1,4 @@
-"""Mixture of softmaxes."""
+"""`mixture_of_softmaxes`: mixture of softmaxes."""
 
 import numpy as np
 

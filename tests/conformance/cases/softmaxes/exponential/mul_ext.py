@@ -1,4 +1,4 @@
-"""Product of numbers given as mantissa and power of two."""
+"""`mul_ext`: product of numbers given as mantissa and power of two."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Optimistic Hedge: softmax of summed losses and a guess of the next one."""
+"""`optimistic_hedge`: optimistic Hedge: softmax of summed losses and a guess of the next one."""
 
 import numpy as np
 

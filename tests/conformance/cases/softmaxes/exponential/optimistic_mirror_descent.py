@@ -1,4 +1,4 @@
-"""Optimistic projected gradient descent for a given sequence of gradients."""
+"""`optimistic_mirror_descent`: projected steps against gradients and hints."""
 
 import numpy as np
 

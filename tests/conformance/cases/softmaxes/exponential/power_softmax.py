@@ -1,4 +1,4 @@
-"""Power softmax: powers of non-negative numbers over their sum."""
+"""`power_softmax`: power softmax: powers of non-negative numbers over their sum."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Scalable-Softmax: a softmax of (s log n + b) x."""
+"""`scalable_softmax`: scalable-Softmax: a softmax of (s log n + b) x."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Sigsoftmax: exponentials times sigmoids over their sum."""
+"""`sigsoftmax`: sigsoftmax: exponentials times sigmoids over their sum."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Softmax with sinks: extra logits in the denominator."""
+"""`sink_softmax`: softmax with sinks: extra logits in the denominator."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Softmax with a 1 in the denominator."""
+"""`softmax1`: softmax with a 1 in the denominator."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Softmin: softmax of the negated logits, so that +inf is what masks."""
+"""`softmin`: softmin: softmax of the negated logits, so that +inf is what masks."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Softmax summed as mantissas and powers of two."""
+"""`two_pass_softmax`: softmax summed as mantissas and powers of two."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""One step of maximum likelihood on utilities."""
+"""`utility_update`: one step of maximum likelihood on utilities."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Softmax gate with a temperature, of activated scores."""
+"""`activation_dense_to_sparse_gate`: softmax gate with a temperature, of activated scores."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Softmax gate with a temperature."""
+"""`dense_to_sparse_gate`: softmax gate with a temperature."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Weighted sum of the best encodings."""
+"""`mixture_of_tokenizations`: weighted sum of the best encodings."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Softmax gate over the k best experts."""
+"""`top_k_softmax_gate`: softmax gate over the k best experts."""
 
 from dataclasses import replace
 

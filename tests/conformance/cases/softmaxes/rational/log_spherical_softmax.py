@@ -1,4 +1,4 @@
-"""Logarithm of the spherical softmax."""
+"""`log_spherical_softmax`: logarithm of the spherical softmax."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Logarithm of the Taylor softmax."""
+"""`log_taylor_softmax`: logarithm of the Taylor softmax."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Part of a gradient orthogonal to its parameter."""
+"""`orthogonalize_gradient`: part of a gradient orthogonal to its parameter."""
 
 import numpy as np
 

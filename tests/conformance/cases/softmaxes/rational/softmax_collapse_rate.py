@@ -1,4 +1,4 @@
-"""Share of rows whose softmax rounds to a single class."""
+"""`softmax_collapse_rate`: share of rows whose softmax rounds to a single class."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Spherical softmax: squares over their sum."""
+"""`spherical_softmax`: spherical softmax: squares over their sum."""
 
 import numpy as np
 

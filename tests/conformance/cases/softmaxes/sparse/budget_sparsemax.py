@@ -1,4 +1,4 @@
-"""Budget sparsemax: projection onto weights in [0, 1] with a given sum."""
+"""`budget_sparsemax`: budget sparsemax: projection onto weights in [0, 1] with a given sum."""
 
 import numpy as np
 

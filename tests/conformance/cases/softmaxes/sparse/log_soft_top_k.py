@@ -1,4 +1,4 @@
-"""Log soft top-k: logarithms of sigmoids that sum to k."""
+"""`log_soft_top_k`: log soft top-k: logarithms of sigmoids that sum to k."""
 
 import numpy as np
 

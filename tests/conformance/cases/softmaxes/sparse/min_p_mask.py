@@ -1,4 +1,4 @@
-"""Which are the logits with a fraction of the largest weight."""
+"""`min_p_mask`: which are the logits with a fraction of the largest weight."""
 
 import numpy as np
 

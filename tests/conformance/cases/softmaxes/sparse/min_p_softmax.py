@@ -1,4 +1,4 @@
-"""Softmax over the logits with a fraction of the largest weight."""
+"""`min_p_softmax`: softmax over the logits with a fraction of the largest weight."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Soft top-k: sigmoids that sum to k."""
+"""`soft_top_k`: soft top-k: sigmoids that sum to k."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Which are the k largest logits."""
+"""`top_k_mask`: which are the k largest logits."""
 
 import numpy as np
 

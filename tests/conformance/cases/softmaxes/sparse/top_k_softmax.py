@@ -1,4 +1,4 @@
-"""Softmax over the k largest logits."""
+"""`top_k_softmax`: softmax over the k largest logits."""
 
 import numpy as np
 

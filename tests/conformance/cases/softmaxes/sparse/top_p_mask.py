@@ -1,4 +1,4 @@
-"""Which are the largest logits that hold a mass."""
+"""`top_p_mask`: which are the largest logits that hold a mass."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Softmax over the largest logits that hold a mass."""
+"""`top_p_softmax`: softmax over the largest logits that hold a mass."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Log density of the Concrete distribution, and of its logarithm."""
+"""`concrete_log_density`: log density of the Concrete distribution, and of its logarithm."""
 
 import numpy as np
 

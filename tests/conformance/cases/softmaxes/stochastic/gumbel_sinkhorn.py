@@ -1,4 +1,4 @@
-"""Gumbel-Sinkhorn: Sinkhorn normalisation of perturbed scores."""
+"""`gumbel_sinkhorn`: gumbel-Sinkhorn: Sinkhorn normalisation of perturbed scores."""
 
 import numpy as np
 

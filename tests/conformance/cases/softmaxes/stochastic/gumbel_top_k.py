@@ -1,4 +1,4 @@
-"""Gumbel top-k: indices of the k largest perturbed logits."""
+"""`gumbel_top_k`: gumbel top-k: indices of the k largest perturbed logits."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Softmax scaled to a total."""
+"""`mean_one_softmax`: softmax scaled to a total."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Log-probability of one class of an adaptive softmax."""
+"""`adaptive_log_prob`: log-probability of one class of an adaptive softmax."""
 
 import numpy as np
 

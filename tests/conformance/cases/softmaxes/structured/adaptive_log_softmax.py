@@ -1,4 +1,4 @@
-"""Log-probabilities of an adaptive softmax."""
+"""`adaptive_log_softmax`: log-probabilities of an adaptive softmax."""
 
 import numpy as np
 

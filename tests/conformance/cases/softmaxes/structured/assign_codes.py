@@ -1,4 +1,4 @@
-"""Nearest codes."""
+"""`assign_codes`: nearest codes."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Log-probability of a word of a binary tree."""
+"""`hierarchical_log_prob`: log-probability of a word of a binary tree."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Log-probabilities of all words of a binary tree."""
+"""`hierarchical_log_softmax`: log-probabilities of all words of a binary tree."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Huffman's tree, with word2vec's rule for ties."""
+"""`huffman_tree`: huffman's tree, with word2vec's rule for ties."""
 
 import numpy as np
 

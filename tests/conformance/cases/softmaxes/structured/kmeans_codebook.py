@@ -1,4 +1,4 @@
-"""Lloyd's iterations."""
+"""`kmeans_codebook`: lloyd's iterations."""
 
 import numpy as np
 

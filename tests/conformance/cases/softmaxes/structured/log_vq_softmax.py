@@ -1,4 +1,4 @@
-"""Log-probabilities of tokens that share the logits of codes."""
+"""`log_vq_softmax`: log-probabilities of tokens that share the logits of codes."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Softmax over the children of a coarse class."""
+"""`masked_softmax_over_children`: softmax over the children of a coarse class."""
 
 import numpy as np
 

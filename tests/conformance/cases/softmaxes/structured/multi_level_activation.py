@@ -1,4 +1,4 @@
-"""The staircase of sigmoids."""
+"""`multi_level_activation`: the staircase of sigmoids."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Log-probabilities of ordered classes."""
+"""`ordered_logit_log_softmax`: log-probabilities of ordered classes."""
 
 import numpy as np
 

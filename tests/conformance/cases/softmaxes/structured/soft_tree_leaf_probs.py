@@ -1,4 +1,4 @@
-"""Leaf probabilities of a soft tree."""
+"""`soft_tree_leaf_probs`: leaf probabilities of a soft tree."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Prediction of a soft tree."""
+"""`soft_tree_predict`: prediction of a soft tree."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Classes, then words within a class."""
+"""`two_level_log_softmax`: classes, then words within a class."""
 
 import numpy as np
 

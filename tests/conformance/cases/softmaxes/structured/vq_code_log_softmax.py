@@ -1,4 +1,4 @@
-"""Log-probabilities of codes."""
+"""`vq_code_log_softmax`: log-probabilities of codes."""
 
 import numpy as np
 

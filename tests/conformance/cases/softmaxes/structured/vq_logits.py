@@ -1,4 +1,4 @@
-"""Logits that tokens share by their codes."""
+"""`vq_logits`: logits that tokens share by their codes."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Softmax over tokens that share the logits of codes."""
+"""`vq_softmax`: softmax over tokens that share the logits of codes."""
 
 import numpy as np
 
