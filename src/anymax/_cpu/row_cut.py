@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ from anymax._cpu.simd import wide
 
 __all__ = ["backward", "forward"]
 
-TOP_K, TOP_K_STRICT, TOP_P = range(3)
-_KINDS = {"top_k": TOP_K, "top_k_strict": TOP_K_STRICT, "top_p": TOP_P}
+TOP_K, TOP_K_STRICT, TOP_P, MIN_P = range(4)
+_KINDS = {"top_k": TOP_K, "top_k_strict": TOP_K_STRICT, "top_p": TOP_P, "min_p": MIN_P}
 _FEW = 512  # candidates that are few enough to be sorted
 
 
@@ -151,6 +152,33 @@ def _top_p(x, w, tops, m, lowest, p, scale, e, values, y):
 
 
 @jit(cache=False)
+def _near(x, m, scale, limit, y):
+    wide()
+    for j in range(x.size):
+        chosen = (x[j] - m) * scale >= limit
+        y[j] = chosen & (x[j] > x.dtype.type(-np.inf))
+
+
+@jit(cache=False)
+def _min_p(x, w, m, fraction, scale, y):
+    """Mark what has at least a fraction of the largest weight; gives how many there are."""
+    cell = x.dtype.type
+    _near(x, m, cell(scale), cell(math.log(fraction) if fraction > 0.0 else -np.inf), y)
+    if w.size > 1:
+        _also(y, w)
+    return _marked(y)
+
+
+@jit(cache=False)
+def _marked(y):
+    wide()
+    n = np.int32(0)
+    for j in range(y.size):
+        n += y[j]
+    return n
+
+
+@jit(cache=False)
 def _everything(x, w, y):
     for j in range(x.size):
         y[j] = x[j] != x.dtype.type(-np.inf) and (w[j] if w.size > 1 else w[0]) != 0
@@ -160,19 +188,20 @@ def _everything(x, w, y):
 def _one_row(x, w, tops, a, kind, least, scale, e, values, y):
     m, bad = top(x, w, tops)
     lowest, n = extent(x, w)
-    k = n if kind == TOP_P else np.int64(min(a, x.size))
-    if bad or n == 0 or (k >= n and kind != TOP_P) or (kind == TOP_P and (a >= 1.0 or least >= n)):
+    by_rank = kind <= TOP_K_STRICT
+    k = np.int64(min(a, x.size)) if by_rank else least
+    if bad or k >= n or (kind == TOP_P and a >= 1.0):
         _everything(x, w, y)
-    elif kind != TOP_P:
+    elif by_rank:
         _top_k(x, w, tops, k, kind == TOP_K_STRICT, values, y)
     else:
         count = 0
-        if a > 0.0:
+        if kind == MIN_P:
+            count = _min_p(x, w, m, a, scale, y)
+        elif a > 0.0:
             count = _top_p(x, w, tops, m, lowest, a, scale, e, values, y)
         if count < least:
             _top_k(x, w, tops, least, True, values, y)
-        elif count == 0:
-            y[:] = 0
 
 
 def _types(cell: Any) -> Any:

@@ -7,7 +7,8 @@ size 1 along ``axis`` or None, and then ``value`` a Python float in its place.
 * ``top_k``: entries not below the k-th largest, so that all its ties stay;
 * ``top_k_strict``: exactly k, of ties those that come first;
 * ``top_p``: entries such that those before them, in stable descending order, hold less than p of
-  the softmax of ``scale * x``; all of them for p >= 1.  At least ``least`` entries stay.
+  the softmax of ``scale * x``; all of them for p >= 1.  At least ``least`` entries stay;
+* ``min_p``: entries whose weight is at least a fraction of the largest, and at least ``least``.
 
 Masked entries and entries of -inf are never kept; in a row with NaN or +inf all others are.
 """
@@ -29,8 +30,12 @@ def _reference(xp, x, where, parameter, *, axis, kind, value, least, scale):
         return keep
     z = xp.where(keep & ~bad, x, xp.full_like(x, -xp.inf))
     a = value if parameter is None else parameter
+    if kind == "min_p" and least == 1:
+        return keep & (bad | _is_near(xp, z, a, axis, scale))
     rank = _unmerged(xp, _rank(xp, _merged(xp, z, axis)), x.shape, axis)
-    if kind == "top_p":
+    if kind == "min_p":
+        chosen = _is_near(xp, z, a, axis, scale) | (rank < float(least))
+    elif kind == "top_p":
         first = _mass_count(xp, z, a, axis, scale)
         chosen = rank < select(xp, first > least, first, float(least))
         chosen = chosen | (xp.zeros_like(z) + a >= 1.0)
@@ -79,6 +84,15 @@ def _mass_count(xp: Any, z: Array, p: Any, axis: tuple[int, ...], scale: float) 
     before = _unmerged(xp, before, z.shape, axis)
     whole = xp.sum(select(xp, live, xp.exp(z)), axis=axis, keepdims=True)
     return xp.sum(xp.astype(before < p * whole, z.dtype), axis=axis, keepdims=True)
+
+
+def _is_near(xp: Any, z: Array, fraction: Any, axis: tuple[int, ...], scale: float) -> Array:
+    """Whether scale * z is at least that of the largest, plus the logarithm of a fraction."""
+    live = z > -xp.inf
+    m = safe_max(xp, z, live, axis)
+    a = xp.zeros_like(m) + fraction
+    low = xp.where(a > 0, xp.log(select(xp, a > 0, a, 1.0)), xp.full_like(a, -xp.inf))
+    return (select(xp, live, z) - m) * scale >= low
 
 
 def _vjp(xp, operands, outputs, cotangents, needs, **options):

@@ -8,7 +8,6 @@ from typing import Any
 from anymax import _array
 from anymax._array import Array
 from anymax._form import form
-from anymax.primitives._masked import kept, safe_max, select
 from anymax.primitives.row_cut import row_cut
 from anymax.primitives.row_softmax import row_softmax
 from anymax.softmaxes._rows import Rows, rows
@@ -433,20 +432,7 @@ def _top_p(name, x, p, min_keep, axis, where, temperature) -> tuple[Rows, Array]
 
 def _min_p(name, x, min_p, min_keep, axis, where, temperature) -> tuple[Rows, Array]:
     r, parameter, value = _parts(name, x, axis, where, temperature, FRACTION, min_p=min_p)
-    least, xp, x = _count(name, min_keep), r.xp, _array.widen(r.xp, _array.stop_gradient(r.x))
-    keep = kept(xp, x, r.where)
-    bad = xp.any(keep & ~xp.isfinite(x), axis=r.axis, keepdims=True)
-    live = keep & ~bad
-    z = (select(xp, live, x) - safe_max(xp, x, live, r.axis)) * r.scale
-    if parameter is not None:
-        a = _array.widen(xp, parameter)
-        a = xp.log(select(xp, a > 0, a, 1.0)) + select(xp, a > 0, xp.zeros_like(a), -xp.inf)
-        chosen = z >= a
-    else:
-        chosen = z >= (math.log(value) if value > 0.0 else -math.inf)
-    if least > 1:
-        chosen = chosen | _cut(r, None, "top_k_strict", float(least))
-    return r, keep & (bad | chosen)
+    return r, _cut(r, parameter, "min_p", value, _count(name, min_keep))
 
 
 def _count(function: str, min_keep: Any) -> int:
