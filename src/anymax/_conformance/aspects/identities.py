@@ -32,5 +32,6 @@ def check(cell: Cell) -> float | None:
 
     worst = cell.each(one, cell.cases())
     idle = [i.__name__ for i in cell.entry.identities if i not in used]
-    assert not idle, f"no case is fit for the identities {', '.join(idle)}"
+    # a kernel may refuse what an identity asks of it; the reference may not
+    assert not idle or cell.kernel, f"no case is fit for the identities {', '.join(idle)}"
     return worst
