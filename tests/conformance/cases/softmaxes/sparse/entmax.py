@@ -64,7 +64,10 @@ def GOLDEN(load):
         for alpha in (1.25, 1.5, 2.0, 4.0):
             key = f"entmax_bisect_a{alpha:g}".replace(".", "p")
             case = Case(f"{name}_{alpha}", (x,), {"alpha": alpha})
-            yield Golden(case, z[f"out_{key}"], g, {0: z[f"out_vjp_{key}"]}, rtol=2e-11)
+            # past 2 the slope p**(2 - alpha) is steep at the edge of the support: the official
+            # bisection and ours differ there by 1e-10 of the gradient
+            rtol = 2e-11 if alpha <= 2.0 else 1e-9
+            yield Golden(case, z[f"out_{key}"], g, {0: z[f"out_vjp_{key}"]}, rtol=rtol)
         case = Case(
             f"{name}_rows", (x,), {"alpha": z["in_alpha_rows"]}, wrt=(0, "alpha"),
         )  # fmt: skip
