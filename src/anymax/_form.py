@@ -1,10 +1,18 @@
-"""The catalogue of forms: what `@form` records about a function it returns unchanged."""
+"""The catalogue of forms: what `@form` records about a function, which stays as it was written.
+
+Only NumPy's floating-point warnings are off while it runs: -inf, +inf and NaN are legal here.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
+
+from anymax._array import torch_compiling
 
 F = TypeVar("F", bound=Callable)
 
@@ -56,13 +64,30 @@ def form(
     cost: str = "O(n)",
     level: str = "top",
     primitives: tuple[str, ...] = (),
+    quiet: bool = True,
 ) -> Callable[[F], F]:
-    """Record a function as a form; the function itself comes back unchanged."""
+    """Record a function as a form.
+
+    With `quiet`, NumPy's floating-point warnings are off while it runs; a form whose primitives do
+    all the arithmetic is quiet by itself, and comes back unchanged without it.
+    """
 
     def record(function: F) -> F:
         _, module, family, *_ = function.__module__.split(".")
-        entry = Form(function, module, family, shapes, papers, cost, level, primitives)
+        public = _quiet(function) if quiet else function
+        entry = Form(public, module, family, shapes, papers, cost, level, primitives)
         FORMS[f"{module}.{function.__name__}"] = entry
-        return function
+        return public
 
     return record
+
+
+def _quiet(function: F) -> F:
+    @functools.wraps(function)
+    def quiet(*args: Any, **kwargs: Any) -> Any:
+        if torch_compiling():
+            return function(*args, **kwargs)
+        with np.errstate(all="ignore"):
+            return function(*args, **kwargs)
+
+    return quiet  # type: ignore[return-value]

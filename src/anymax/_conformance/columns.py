@@ -200,9 +200,9 @@ def _lazily(f: Callable, case: Any) -> Any:
 
     with dask.config.set(scheduler=refuse):
         y = f(*case.args, **case.options)
-    return (
-        dask.compute(*y, scheduler="sync") if isinstance(y, tuple) else y.compute(scheduler="sync")
-    )
+    with np.errstate(all="ignore"):  # the caller's, as the computing is
+        many = dask.compute(*y if isinstance(y, tuple) else (y,), scheduler="sync")
+    return many if isinstance(y, tuple) else many[0]
 
 
 # -- devices -------------------------------------------------------------------------------------

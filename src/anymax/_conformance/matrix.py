@@ -201,7 +201,8 @@ def _result(job: Job) -> Result:
     outcome, reason, error = "pass", "", None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pytest turns them into errors; a user only looks
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", RuntimeWarning)  # no form may let one through
             error = check(job)
     except Skip as skip:
         outcome, reason = "skip", str(skip)

@@ -124,7 +124,8 @@ def _gradients(
     xp: Any, starts: list[tuple[Node, int, Any]], leaves: Sequence[Any], inputs: list[Var]
 ) -> list[Any]:
     """Return gradients nobody else holds: a cotangent may be a view, the caller's, or shared."""
-    found = pull_all(starts, [var.node for var in inputs if var.node is not None])
+    with np.errstate(all="ignore"):  # as the forms do
+        found = pull_all(starts, [var.node for var in inputs if var.node is not None])
     held = {id(cotangent) for _, _, cotangent in starts}
     grads = []
     for grad, leaf in zip(found, leaves, strict=True):

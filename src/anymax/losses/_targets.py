@@ -40,3 +40,40 @@ def check_labels(xp: Any, function: str, target: Array, valid: Array, num_classe
             f"{function}: target holds the label {sign}{label}, but there are {num_classes} "
             f"classes; labels 0 to {num_classes - 1} fit, and ignore_index"
         )
+
+
+def multi_hot(xp: Any, function: str, target: Array, shape: tuple) -> Array:
+    """Boolean (..., C) from a boolean target, or from lists of classes padded with -1.
+
+    `shape` is that of the logits with the classes last; so is the target's.
+    """
+    num_classes = shape[-1]
+    if _array.is_bool(target):
+        _array.check_broadcast(function, "target", target, shape, "logits")
+        return xp.broadcast_to(target, shape)
+    if not _array.is_integer(target):
+        raise TypeError(
+            f"{function}: target has dtype {_array.dtype_name(target)}; a boolean dtype (multi-hot) "
+            "or an integer one (lists of classes, padded with -1) fits"
+        )
+    if tuple(target.shape[:-1]) != tuple(shape[:-1]) or target.ndim != len(shape):
+        raise ValueError(
+            f"{function}: target has shape {_array.shape_text(target.shape)}; lists of classes, "
+            f"(..., K) beside logits of shape {_array.shape_text(shape)}, fit"
+        )
+    target = _array.as_index(xp, target)
+    check_labels(xp, function, target, target != -1, num_classes)
+    hot = target[..., None] == _array.arange(xp, num_classes, target, dtype=target.dtype)
+    return xp.any(hot, axis=-2)
+
+
+def signed(xp: Any, function: str, target: Array, dtype: Any) -> Array:
+    """Binary targets as -1 and +1: booleans are turned into them, other values are refused."""
+    if _array.is_bool(target):
+        return 2 * xp.astype(target, dtype) - 1
+    target = _array.cast(xp, target, dtype)
+    if _array.values_known(target) and 0 not in target.shape:
+        good = xp.all((target == 1) | (target == -1))
+        if _array.values_known(good) and not bool(good):
+            raise ValueError(f"{function}: target holds values other than -1 and 1, or booleans")
+    return target

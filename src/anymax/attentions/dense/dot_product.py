@@ -14,6 +14,7 @@ from anymax.primitives.attend import attend, weights
     papers=("1706.03762", "2305.13245", "2108.12409", "2408.00118", "2309.17453"),
     cost="O(L S (D + Dv)) time, O(L D + S D) memory by the kernels",
     primitives=("attend",),
+    quiet=False,
 )
 def dot_product_attention(
     q: Array,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from anymax import _array
 from anymax._array import Array
 from anymax._form import form
+from anymax.losses._classes import check_class_weight, class_axis, class_last
 from anymax.losses._reduction import check_reduction, mean_over
 from anymax.losses._targets import check_labels, check_target
 from anymax.primitives.row_cross_entropy import row_cross_entropy
@@ -18,6 +19,7 @@ from anymax.softmaxes._rows import positive
     papers=("1512.00567", "2204.02311", "2408.00118"),
     cost="O(n)",
     primitives=("row_cross_entropy",),
+    quiet=False,
 )
 def cross_entropy(
     logits: Array,
@@ -158,7 +160,7 @@ def _prepare(logits, target, axis, where, weight, ignore_index, softcap) -> _Cas
         name, logits=logits, target=target, where=where, weight=weight, softcap=softcap
     )
     _array.required(name, logits=logits, target=target)
-    axis = _class_axis(name, axis, logits.ndim)
+    axis = class_axis(name, axis, logits.ndim)
     _array.check_mask(name, "where", where, logits.shape, "logits")
     rows = tuple(n for a, n in enumerate(logits.shape) if a != axis)
     labels = check_target(name, target, rows, logits.shape)
@@ -166,20 +168,16 @@ def _prepare(logits, target, axis, where, weight, ignore_index, softcap) -> _Cas
     logits, soft, weight, cap = _array.promote(
         xp, name, logits=logits, target=soft, weight=weight, softcap=softcap
     )
-    if weight is not None and tuple(weight.shape) != (logits.shape[axis],):
-        raise ValueError(
-            f"{name}: weight has shape {_array.shape_text(weight.shape)}; "
-            f"one weight per class fits, ({logits.shape[axis]},)"
-        )
-    where = None if where is None else _class_last(xp, _padded(xp, where, logits.ndim), axis)
+    check_class_weight(name, weight, logits.shape[axis])
+    where = None if where is None else class_last(xp, _padded(xp, where, logits.ndim), axis)
     dtype = logits.dtype
-    logits = _class_last(xp, logits, axis)
+    logits = class_last(xp, logits, axis)
     if cap is not None and _array.is_scalar(cap):
         cap = positive(name, "softcap", cap)
     elif cap is not None:
         logits, where, cap = _capped(xp, logits, where, cap)
     if not labels:
-        soft = _class_last(xp, soft, axis)
+        soft = class_last(xp, soft, axis)
         return _Case(xp, logits, soft, where, weight, None, None, cap, dtype)
     target = _array.as_index(xp, target)
     if _all_valid(xp, target, ignore_index, logits.shape[-1]):
@@ -198,18 +196,6 @@ def _all_valid(xp: Any, target: Array, ignore_index: int, num_classes: int) -> b
     if not _array.cheap_values(target) or 0 in target.shape or 0 <= ignore_index < num_classes:
         return False
     return int(xp.min(target)) >= 0 and int(xp.max(target)) < num_classes
-
-
-def _class_axis(function: str, axis: Any, ndim: int) -> int:
-    if not hasattr(axis, "__index__"):
-        raise TypeError(f"{function}: axis is {axis!r}; an int fits, the one axis of the classes")
-    if not ndim:
-        raise ValueError(f"{function}: logits have 0 axes; at least 1 is needed, the classes")
-    return _array.axes(function, axis, ndim)[0]
-
-
-def _class_last(xp: Any, x: Array, axis: int) -> Array:
-    return x if axis == x.ndim - 1 else xp.moveaxis(x, axis, -1)
 
 
 def _padded(xp: Any, x: Array, ndim: int) -> Array:

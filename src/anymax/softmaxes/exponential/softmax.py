@@ -9,7 +9,13 @@ from anymax.softmaxes._rows import rows
 from anymax.softmaxes.exponential import _weighted
 
 
-@form(shapes="x: ... C -> ... C", papers=("classic",), cost="O(n)", primitives=("row_softmax",))
+@form(
+    shapes="x: ... C -> ... C",
+    papers=("classic",),
+    cost="O(n)",
+    primitives=("row_softmax",),
+    quiet=False,
+)
 def softmax(
     x: Array,
     /,
@@ -78,7 +84,13 @@ def softmax(
     return r.finish(row_softmax(r.x, r.where, axis=r.axis, scale=r.scale))
 
 
-@form(shapes="x: ... C -> ... C", papers=("classic",), cost="O(n)", primitives=("row_softmax",))
+@form(
+    shapes="x: ... C -> ... C",
+    papers=("classic",),
+    cost="O(n)",
+    primitives=("row_softmax",),
+    quiet=False,
+)
 def softmin(
     x: Array,
     /,
@@ -131,7 +143,13 @@ def softmin(
     return r.finish(row_softmax(r.x, r.where, axis=r.axis, scale=r.scale))
 
 
-@form(shapes="x: ... C -> ... C", papers=("classic",), cost="O(n)", primitives=("row_log_softmax",))
+@form(
+    shapes="x: ... C -> ... C",
+    papers=("classic",),
+    cost="O(n)",
+    primitives=("row_log_softmax",),
+    quiet=False,
+)
 def log_softmax(
     x: Array,
     /,
@@ -189,7 +207,13 @@ def log_softmax(
     return r.finish(row_log_softmax(r.x, r.where, axis=r.axis, scale=r.scale))
 
 
-@form(shapes="x: ... C -> ...", papers=("classic",), cost="O(n)", primitives=("row_logsumexp",))
+@form(
+    shapes="x: ... C -> ...",
+    papers=("classic",),
+    cost="O(n)",
+    primitives=("row_logsumexp",),
+    quiet=False,
+)
 def logsumexp(
     x: Array,
     /,
