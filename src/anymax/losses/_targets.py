@@ -53,8 +53,8 @@ def multi_hot(xp: Any, function: str, target: Array, shape: tuple) -> Array:
         return xp.broadcast_to(target, shape)
     if not _array.is_integer(target):
         raise TypeError(
-            f"{function}: target has dtype {_array.dtype_name(target)}; a boolean dtype (multi-hot) "
-            "or an integer one (lists of classes, padded with -1) fits"
+            f"{function}: target has dtype {_array.dtype_name(target)}; boolean (multi-hot) or "
+            "integer (lists of classes, padded with -1) fits"
         )
     if tuple(target.shape[:-1]) != tuple(shape[:-1]) or target.ndim != len(shape):
         raise ValueError(
