@@ -28,6 +28,8 @@ class Classes(NamedTuple):
         Class weights.
     dtype
         Dtype of the result.
+    where : boolean array (..., C) or None
+        The caller's mask: which classes there are at all.
     """
 
     xp: Any
@@ -36,6 +38,7 @@ class Classes(NamedTuple):
     target: Array
     weight: Array | None
     dtype: Any
+    where: Array | None
 
     @property
     def labels(self) -> bool:
@@ -99,15 +102,19 @@ def classes(
     weight: Array | None = None,
     ignore_index: int | None = None,
     reduction: str = "mean",
+    soft: bool = True,
 ) -> Classes:
-    """Check, promote and arrange the arguments of a loss on classes."""
+    """Check, promote and arrange the arguments of a loss on classes.
+
+    Without `soft` targets have to be class indices.
+    """
     check_reduction(function, reduction)
     xp = _array.namespace(function, logits=logits, target=target, where=where, weight=weight)
     _array.required(function, logits=logits, target=target)
     axis = class_axis(function, axis, logits.ndim)
     _array.check_mask(function, "where", where, logits.shape, "logits")
     rows = tuple(n for a, n in enumerate(logits.shape) if a != axis)
-    labels = check_target(function, target, rows, logits.shape)
+    labels = check_target(function, target, rows, logits.shape, soft=soft)
     logits, soft, weight = _array.promote(
         xp, function, logits=logits, target=None if labels else target, weight=weight
     )
@@ -127,7 +134,7 @@ def classes(
         target = xp.where(valid, target, xp.zeros_like(target))
     else:
         target = xp.asarray(_array.widen(xp, class_last(xp, soft, axis)))
-    return Classes(xp, select(xp, keep, logits), keep, target, weight, dtype)
+    return Classes(xp, select(xp, keep, logits), keep, target, weight, dtype, where)
 
 
 def class_axis(function: str, axis: Any, ndim: int) -> int:

@@ -8,16 +8,21 @@ from anymax import _array
 from anymax._array import Array
 
 
-def check_target(function: str, target: Array, rows: tuple, full: tuple) -> bool:
-    """Whether targets are class indices (shape `rows`) rather than probabilities (shape `full`)."""
+def check_target(
+    function: str, target: Array, rows: tuple, full: tuple, *, soft: bool = True
+) -> bool:
+    """Whether targets are class indices (shape `rows`) rather than probabilities (shape `full`).
+
+    Without `soft` they have to be.
+    """
     if _array.is_integer(target):
         wanted, what = rows, "class indices have the shape of the logits without the class axis"
-    elif _array.is_floating(target):
+    elif soft and _array.is_floating(target):
         wanted, what = full, "probabilities have the shape of the logits"
     else:
         raise TypeError(
-            f"{function}: target has dtype {_array.dtype_name(target)}; "
-            "an integer dtype (class indices) or a floating one (probabilities) fits"
+            f"{function}: target has dtype {_array.dtype_name(target)}; an integer dtype (class "
+            f"indices){' or a floating one (probabilities)' if soft else ''} fits"
         )
     if tuple(target.shape) != tuple(wanted):
         raise ValueError(

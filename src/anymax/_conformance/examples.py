@@ -1,0 +1,70 @@
+"""Oracles of losses: rows, masks, weights and reductions here, so that an oracle is one formula."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+def by_examples(
+    cost: Callable[..., Any],
+    logits: np.ndarray,
+    target: np.ndarray,
+    *parameters: Any,
+    axis: int = -1,
+    where: np.ndarray | None = None,
+    weight: np.ndarray | None = None,
+    ignore_index: int | None = None,
+    reduction: str = "mean",
+    finite: bool = True,
+) -> np.ndarray:
+    """A loss on classes from ``cost(z, t, lost, *parameters)`` of one example.
+
+    z and t are the logits and the target probabilities of the classes that take part; `lost` tells
+    whether the target has weight on others.  Parameters are numbers, or have one number an example.
+    `weight` is per class and weighs the target.  With `finite`, NaN or +inf in z makes a loss NaN.
+    """
+    soft = target.dtype.kind == "f"
+    x = np.moveaxis(logits, axis, -1)
+    part = np.moveaxis(np.broadcast_to(True if where is None else where, logits.shape), axis, -1)
+    t = np.moveaxis(target, axis, -1) if soft else np.arange(x.shape[-1]) == target[..., None]
+    lead = x.shape[:-1]
+    given = [np.broadcast_to(p, lead) for p in parameters]
+    loss, live = np.zeros(lead, np.longdouble), np.zeros(lead, bool)
+    for row in np.ndindex(lead):
+        keep = part[row] & (x[row] != -np.inf)
+        live[row] = keep.any() and (soft or target[row] != ignore_index)
+        if not live[row]:
+            continue
+        z, share = x[row][keep], t[row].astype(np.longdouble)
+        lost = bool(np.any(share[~keep] > 0))
+        bad = finite and not np.isfinite(z).all()
+        loss[row] = np.nan if bad else cost(z, share[keep], lost, *(p[row] for p in given))
+    w = None if weight is None else np.sum(t * weight, axis=-1)
+    return reduced(loss, reduction, live=live, weight=w)
+
+
+def reduced(
+    loss: np.ndarray,
+    reduction: str,
+    *,
+    live: np.ndarray | None = None,
+    weight: np.ndarray | None = None,
+    by_count: bool = False,
+) -> np.ndarray:
+    """Losses of examples, weighted and reduced; the mean divides by the sum of the weights."""
+    live = np.broadcast_to(True if live is None else live, loss.shape)
+    w = np.broadcast_to(1.0 if weight is None else weight, loss.shape)
+    loss = np.where(live & (w != 0), np.where(w != 0, loss, 0) * w, 0)
+    if reduction != "mean":
+        return loss if reduction == "none" else np.sum(loss)
+    count = np.sum(np.where(live, 1.0 if by_count else w, 0))
+    return np.sum(loss) / count if count else np.longdouble(0.0)
+
+
+def log_softmax(z: np.ndarray) -> np.ndarray:
+    """Log-probabilities of one row."""
+    z = z - np.max(z)
+    return z - np.log(np.sum(np.exp(z)))
