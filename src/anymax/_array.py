@@ -10,7 +10,7 @@ import functools
 import importlib
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
@@ -303,6 +303,21 @@ def take(xp: Any, table: Array, index: Array) -> Array:
         hot = index[..., None] == arange(xp, table.shape[0], index, dtype=index.dtype)
         return xp.sum(xp.where(hot, table, xp.zeros_like(table)), axis=-1)
     return xp.reshape(xp.take(table, xp.reshape(index, (-1,)), axis=0), index.shape)
+
+
+def iterate(
+    body: Callable[..., tuple[Array, ...]], steps: int, state: tuple[Array, ...]
+) -> tuple[Array, ...]:
+    """`state` after `steps` times ``state = body(*state)``.
+
+    JAX traces one step and loops over it: compiling every step would take it seconds.
+    """
+    if library(state[0]) == "jax" and not values_known(*state):
+        loop = sys.modules["jax"].lax.fori_loop
+        return loop(0, steps, lambda _, arrays: tuple(body(*arrays)), state)
+    for _ in range(steps):
+        state = body(*state)
+    return state
 
 
 def size(shape: Iterable[int]) -> int:

@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from anymax._array import Array, namespace, stop_gradient
+from anymax._array import Array, iterate, namespace, stop_gradient
 
 __all__ = ["bisect", "newton", "polish", "root"]
 
@@ -46,12 +46,13 @@ def bisect(residual: Residual, lower: Array, upper: Array, /, *, steps: int | No
     """
     xp = namespace("bisect", lower=lower)
     lower, upper = stop_gradient(lower), stop_gradient(upper)
-    for _ in range(_bits(xp, lower) if steps is None else steps):
+
+    def halve(lower: Array, upper: Array) -> tuple[Array, Array]:
         middle = lower + 0.5 * (upper - lower)
         right = residual(middle) >= 0
-        lower = xp.where(right, middle, lower)
-        upper = xp.where(right, upper, middle)
-    return lower
+        return xp.where(right, middle, lower), xp.where(right, upper, middle)
+
+    return iterate(halve, _bits(xp, lower) if steps is None else steps, (lower, upper))[0]
 
 
 def newton(residual: ResidualAndSlope, lower: Array, upper: Array, /, *, steps: int = 24) -> Array:
@@ -79,8 +80,8 @@ def newton(residual: ResidualAndSlope, lower: Array, upper: Array, /, *, steps: 
     """
     xp = namespace("newton", lower=lower)
     lower, upper = stop_gradient(lower), stop_gradient(upper)
-    t, trusted = lower, xp.full_like(lower, math.inf)
-    for _ in range(steps):
+
+    def step(t: Array, lower: Array, upper: Array, trusted: Array) -> tuple[Array, ...]:
         value, slope = residual(t)
         right = value >= 0
         lower, upper = xp.where(right, t, lower), xp.where(right, upper, t)
@@ -89,8 +90,9 @@ def newton(residual: ResidualAndSlope, lower: Array, upper: Array, /, *, steps: 
         length = xp.abs(ahead - t)
         good = length <= trusted
         t = xp.where(good, ahead, lower + 0.5 * (upper - lower))
-        trusted = xp.where(good, 0.5 * length, xp.full_like(trusted, math.inf))
-    return t
+        return t, lower, upper, xp.where(good, 0.5 * length, xp.full_like(trusted, math.inf))
+
+    return iterate(step, steps, (lower, lower, upper, xp.full_like(lower, math.inf)))[0]
 
 
 def polish(residual: ResidualAndSlope, t: Array, /, *, order: int = 1) -> Array:

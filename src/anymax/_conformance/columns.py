@@ -236,7 +236,7 @@ COLUMNS: dict[str, Column] = {
         Column("numpy:readonly", "numpy", need("numpy"), _readonly, dtypes=("float64", "float32")),
         Column("strict", "strict", need("array_api_strict"), _strict, dtypes=ALL[:2]),
         Column(
-            "strict:strictest", "strict", need("array_api_strict"), _strict, dtypes=ALL[:2],
+            "strict:strictest", "strict", need("array_api_strict"), _strict, dtypes=ALL[:1],
             session=_strictest,
         ),
         Column("torch", "torch", need("torch"), _torch_on("cpu"), session=_one_torch_thread),
@@ -254,7 +254,7 @@ COLUMNS: dict[str, Column] = {
         ),
         Column(
             "dask", "dask", need("dask"), _dask, dtypes=ALL[:3], call=_lazily, autodiff=False,
-            thrifty=ALL[1:],
+            thrifty=ALL,
         ),
         Column("cupy", "cupy", need_device("cupy"), _cupy, device="cuda", dtypes=ALL[:3]),
         Column("torch:cuda", "torch", need_device("torch"), _torch_on("cuda"), device="cuda"),

@@ -17,7 +17,7 @@ View = Callable[[Any], Any]
 
 
 def applies(cell: Cell) -> bool:
-    strided = cell.column.library in ("numpy", "torch", "cupy")
+    strided = cell.column.name in ("numpy", "torch", "cupy", "torch:cuda")
     return strided and cell.dtype in ("float64", "float32", "bfloat16")
 
 

@@ -24,6 +24,8 @@ _DTYPES = ("float32", "bfloat16")
 def applies(cell: Cell) -> bool:
     if cell.column.name not in ("torch", "torch:cuda") or cell.kernel:
         return False
+    if cell.dtype == "bfloat16" and cell.entry.primitive is None:  # widened as float32 is
+        return False
     return cell.dtype in _DTYPES and sys.version_info < (3, 15) and not cell.entry.eager
 
 

@@ -10,7 +10,7 @@ from anymax.testing import Case
 
 
 def applies(cell: Cell) -> bool:
-    here = cell.column.name == "torch" and cell.dtype in ("float32", "bfloat16")
+    here = cell.column.name == "torch" and cell.dtype == "float32"
     return here and not cell.kernel and not cell.entry.eager
 
 
