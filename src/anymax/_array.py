@@ -134,6 +134,14 @@ def stop_gradient(x: Array) -> Array:
     return x
 
 
+def recomputed(function: Callable, like: Array) -> Callable:
+    """`function`, of which JAX keeps the arguments alone for the gradient, and computes the rest
+    again."""
+    if library(like) == "jax":
+        return sys.modules["jax"].checkpoint(function)
+    return function
+
+
 def values_known(*arrays: Array) -> bool:
     """Whether Python may look at the values: false for traced, lazy, fake and meta arrays.
 

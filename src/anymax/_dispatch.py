@@ -68,6 +68,9 @@ class Primitive:
     storage : tuple of bool
         Per output: whether it is stored in the dtype of the operands (True) or, for half types,
         kept in the float32 that sums accumulate in (False).
+    closed : bool
+        Whether torch is given the closed-form gradient without a kernel, too: following the
+        reference would store what the primitive is there not to store.
     kernels : sequence of Kernel
         In the order of preference.
     """
@@ -78,6 +81,7 @@ class Primitive:
     jvp: Callable
     storage: tuple[bool, ...]
     kernels: Sequence[Kernel] = ()
+    closed: bool = False
     _lanes: dict[type, Callable | None] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -99,7 +103,8 @@ class Primitive:
             log.append(_backends.Event(self.name, backend, reasons, facts))
         if facts.library == "tape":
             return self._record(kernel, operands, options, hint)
-        if kernel is None:
+        closed = self.closed and facts.library == "torch" and facts.obstacle is None
+        if kernel is None and not (closed and facts.needs_grad):
             return self.plain(operands, options)
         if facts.needs_grad:
             bridge = importlib.import_module("anymax._bridge.torch")
@@ -187,11 +192,13 @@ class Primitive:
     def prepare(
         self, kernel: Kernel | None, operands: Sequence, options: dict, hint: float | None, needs
     ) -> tuple[Any, Callable]:
-        """The outputs, and a pullback: a gradient made on the way if the hint came true."""
+        """The outputs, and a pullback: gradients made on the way if the hint came true."""
         ready: list = []
-        if kernel is not None and kernel.fused and hint is not None and needs[0]:
-            out, dx = kernel.function(kernel.fused)(tuple(operands), hint, **options)
-            ready.append(dx)
+        if kernel is not None and kernel.fused and hint is not None and any(needs):
+            out, grads = kernel.function(kernel.fused)(tuple(operands), hint, needs, **options)
+            if not isinstance(grads, tuple):  # of the first operand alone
+                grads = (grads, *(None,) * (len(operands) - 1))
+            ready.append(grads)
         elif kernel is not None:
             out = self.run(kernel, operands, options)
         else:
@@ -201,9 +208,10 @@ class Primitive:
             operands: tuple, outputs: tuple, cotangents: tuple, by: Kernel | None
         ) -> tuple:
             if ready and by is not None:
-                dx = ready.pop()  # given away once: the caller may write into it
-                if _expected(cotangents, hint):
-                    return (dx, *(None,) * (len(operands) - 1))
+                grads = ready.pop()  # given away once: the caller may write into it
+                factor = _factor(cotangents, hint, grads)
+                if factor is not None:
+                    return _scaled(grads, factor)
             return self.gradient(by, operands, outputs, cotangents, needs, options)
 
         return out, pullback
@@ -237,6 +245,25 @@ def _lane(call: Callable, cls: type) -> Callable | None:
     return None
 
 
-def _expected(cotangents: tuple, hint: float | None) -> bool:
+def _factor(cotangents: tuple, hint: float, grads: tuple) -> float | None:
+    """How many times the hint the cotangent is, if it is one constant, else None.
+
+    A loss that is divided, or scaled, before it is differentiated still has its gradient ready.
+    Half types would lose digits, and small numbers altogether: they get what was asked for or None.
+    """
     g, *rest = cotangents
-    return g is not None and all(c is None for c in rest) and bool((g == hint).all())
+    if g is None or any(c is not None for c in rest) or 0 in g.shape:
+        return None
+    if bool((g == hint).all()):
+        return 1.0
+    first = float(g[(0,) * g.ndim])
+    half = any(x is not None and dtype_name(x) in HALVES for x in grads)
+    return None if half or not bool((g == first).all()) else first / hint
+
+
+def _scaled(grads: tuple, factor: float) -> tuple:
+    if factor != 1.0:
+        for x in grads:
+            if x is not None:
+                x *= factor
+    return grads

@@ -89,7 +89,9 @@ def forward(*operands: Any, **options: Any) -> tuple[Any, Any]:
     return call.losses(nothing, nothing, np.empty((0, 0), call.rows.dtype))
 
 
-def forward_backward(operands: Any, hint: Any, **options: Any) -> tuple[tuple[Any, Any], Any]:
+def forward_backward(
+    operands: Any, hint: Any, needs: Any = (True,), **options: Any
+) -> tuple[tuple[Any, Any], Any]:
     """Loss and logsumexp, and the gradient of x for a cotangent of the loss known beforehand.
 
     Reads the logits from memory once. The hint is a number per row, or one number for all.

@@ -8,8 +8,9 @@ from anymax import _array
 from anymax._array import Array
 from anymax._form import form
 from anymax.losses._classes import check_class_weight, class_axis, class_last
-from anymax.losses._reduction import check_reduction, mean_over
-from anymax.losses._targets import check_labels, check_target
+from anymax.losses._cross_entropy import Counts, counted
+from anymax.losses._reduction import check_reduction
+from anymax.losses._targets import check_smoothing, check_target
 from anymax.primitives.row_cross_entropy import row_cross_entropy
 from anymax.softmaxes._rows import positive
 
@@ -119,37 +120,36 @@ def cross_entropy(
     """
     check_reduction("cross_entropy", reduction)
     case = _prepare(logits, target, axis, where, weight, ignore_index, softcap)
-    xp = case.xp
-    _check_smoothing(label_smoothing)
+    xp, counts = case.xp, case.counts
+    smoothing = check_smoothing("cross_entropy", label_smoothing)
     inside = weight is None  # the PaLM term is averaged without class weights, so it stays outside
     loss, lse = row_cross_entropy(
         case.logits,
-        case.target,
+        counts.target,
         case.where,
-        case.class_weight,
-        case.row_weight,
-        label_smoothing=float(label_smoothing),
+        counts.class_weight,
+        counts.row_weight,
+        label_smoothing=smoothing,
         lse_square_scale=float(lse_square_scale) if inside else 0.0,
         softcap=case.softcap,
-        hint=_expected_cotangent(case, reduction),
+        hint=None
+        if 0 in case.logits.shape
+        else counts.expected_cotangent(case.logits[..., 0], reduction),
     )
-    loss = _reduced(case, loss, lse, reduction)
+    loss = counts.reduced(loss, lse, reduction)
     if lse_square_scale and not inside:
-        loss = loss + _square_term(case, lse, float(lse_square_scale), reduction)
+        loss = loss + counts.square_term(lse, float(lse_square_scale), reduction)
     loss = xp.astype(loss, case.dtype)
     return (loss, xp.astype(lse, case.dtype)) if return_lse else loss
 
 
 class _Case(NamedTuple):
-    """A call with its class axis last, ignored labels replaced by 0 and given weight 0."""
+    """A call with its class axis last."""
 
     xp: Any
     logits: Array
-    target: Array
     where: Array | None
-    class_weight: Array | None
-    row_weight: Array | None
-    valid: Array | None
+    counts: Counts
     softcap: float | None
     dtype: Any
 
@@ -176,26 +176,12 @@ def _prepare(logits, target, axis, where, weight, ignore_index, softcap) -> _Cas
         cap = positive(name, "softcap", cap)
     elif cap is not None:
         logits, where, cap = _capped(xp, logits, where, cap)
-    if not labels:
-        soft = class_last(xp, soft, axis)
-        return _Case(xp, logits, soft, where, weight, None, None, cap, dtype)
-    target = _array.as_index(xp, target)
-    if _all_valid(xp, target, ignore_index, logits.shape[-1]):
-        return _Case(xp, logits, target, where, weight, None, None, cap, dtype)
-    valid = target != ignore_index
-    check_labels(xp, name, target, valid, logits.shape[-1])
-    target = xp.where(valid, target, xp.zeros_like(target))
-    if _array.values_known(valid) and bool(xp.all(valid)):
-        valid = None
-    row_weight = None if valid is None else xp.astype(valid, _array.accumulator(xp, logits))
-    return _Case(xp, logits, target, where, weight, row_weight, valid, cap, dtype)
-
-
-def _all_valid(xp: Any, target: Array, ignore_index: int, num_classes: int) -> bool:
-    """Whether two cheap looks show that every label counts and is a class."""
-    if not _array.cheap_values(target) or 0 in target.shape or 0 <= ignore_index < num_classes:
-        return False
-    return int(xp.min(target)) >= 0 and int(xp.max(target)) < num_classes
+    if labels:
+        wide = _array.accumulator(xp, logits)
+        counts = counted(xp, name, target, weight, ignore_index, logits.shape[-1], wide)
+    else:
+        counts = Counts(xp, class_last(xp, soft, axis), weight, None, None)
+    return _Case(xp, logits, where, counts, cap, dtype)
 
 
 def _padded(xp: Any, x: Array, ndim: int) -> Array:
@@ -207,65 +193,3 @@ def _capped(xp: Any, logits: Array, where: Array | None, cap: Array):
     keep = logits != -xp.inf
     keep = keep if where is None else keep & where
     return cap * xp.tanh(xp.where(keep, logits, xp.zeros_like(logits)) / cap), keep, None
-
-
-def _check_smoothing(label_smoothing: float) -> None:
-    if isinstance(label_smoothing, str) or not 0.0 <= float(label_smoothing) <= 1.0:
-        raise ValueError(
-            f"cross_entropy: label_smoothing is {label_smoothing!r}; a number from 0 to 1 fits"
-        )
-
-
-def _example_weights(case: _Case, like: Array) -> Array:
-    """What each example counts in the mean, before empty rows are left out."""
-    xp = case.xp
-    if case.class_weight is None or _array.is_floating(case.target):
-        ones = xp.ones_like(like)
-        return ones if case.row_weight is None else case.row_weight
-    per_example = _array.take(xp, xp.astype(case.class_weight, like.dtype), case.target)
-    return per_example if case.row_weight is None else per_example * case.row_weight
-
-
-def _reduced(case: _Case, loss: Array, lse: Array, reduction: str) -> Array:
-    xp = case.xp
-    if reduction == "none":
-        return loss
-    total = xp.sum(loss)
-    if reduction == "sum":
-        return total
-    if case.class_weight is None and case.valid is None and _all_live(xp, lse):
-        return total / _array.size(loss.shape)
-    counts = _example_weights(case, loss)
-    return mean_over(xp, total, xp.sum(xp.where(lse != -xp.inf, counts, xp.zeros_like(counts))))
-
-
-def _all_live(xp: Any, lse: Array) -> bool:
-    """Whether a cheap look shows that no example is empty, so that the mean is over all of them."""
-    if not _array.cheap_values(lse) or 0 in lse.shape:
-        return False
-    return bool(xp.all(lse != -xp.inf))
-
-
-def _square_term(case: _Case, lse: Array, scale: float, reduction: str) -> Array:
-    xp = case.xp
-    part = lse != -xp.inf
-    part = part if case.valid is None else part & case.valid
-    square = scale * xp.square(xp.where(part, lse, xp.zeros_like(lse)))
-    if reduction == "none":
-        return square
-    total = xp.sum(square)
-    return total if reduction == "sum" else mean_over(xp, total, xp.sum(xp.astype(part, lse.dtype)))
-
-
-def _expected_cotangent(case: _Case, reduction: str) -> float | None:
-    """What each example's loss will be multiplied by if the result is differentiated as it is."""
-    if reduction == "sum":
-        return 1.0
-    if reduction == "none" or not _array.cheap_values(case.logits) or 0 in case.logits.shape:
-        return None
-    if case.class_weight is None and case.row_weight is None:
-        count = float(_array.size(case.logits.shape[:-1]))
-    else:
-        counts = _example_weights(case, case.logits[..., 0])
-        count = float(_array.stop_gradient(case.xp.sum(counts)))
-    return 1.0 / count if count else None

@@ -1,0 +1,176 @@
+r"""Cross entropy of the logits of a linear layer, which are never stored: chunk after chunk.
+
+Contract: ``f(hidden, w, target, bias, where, weight, row_scale, label_smoothing=,
+lse_square_scale=, softcap=, filter_eps=, chunk_size=)`` gives ``(loss, lse)``, both (N,).
+
+Logits are ``hidden @ w.T + bias`` for hidden (N, D), w (V, D), bias (V,); from there on everything
+is as in ``row_cross_entropy``: target (N,) integers in [0, V), where boolean (1 or N, 1 or V),
+weight (V,), row_scale (N,). Extra memory is that of ``chunk_size`` rows of logits.
+
+* a row of hidden or w that holds NaN or inf gives logits of NaN, and takes no part in the products:
+  where those logits are masked, nothing of it is seen, in value or gradient;
+* a bias of -inf masks its class;
+* filter_eps allows a kernel to leave blocks of the gradient of the logits out of the products, in
+  which every entry is smaller, relative to the cotangent; the reference is exact.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from anymax import _array
+from anymax._array import Array
+from anymax._dispatch import Facts, Kernel, Primitive
+from anymax.primitives._masked import select
+from anymax.primitives.row_cross_entropy import row_cross_entropy
+
+_CELLS, _LEAST = 1 << 23, 128  # logits at a time, and rows: fewer make poor products
+
+
+def chunks(count: int, num_classes: int, chunk_size: int | None) -> list[tuple[int, int]]:
+    """Ranges of rows whose logits are held at a time; one range over all if the count is unknown.
+
+    They follow from the shape alone, so that results don't depend on the number of threads.
+    """
+    if count != count or not count:
+        return [(0, count)]
+    most = chunk_size or max(_LEAST, _CELLS // max(num_classes, 1))
+    parts = -(-count // most)
+    step = most if chunk_size else -(-count // parts)
+    return [(a, min(count, a + step)) for a in range(0, count, step)]
+
+
+def _reference(
+    xp, hidden, w, target, bias, where, weight, row_scale, *, chunk_size, filter_eps, **options
+):
+    ranges = chunks(hidden.shape[0], w.shape[0], chunk_size)
+    cost = functools.partial(_chunk, xp, options)
+    if len(ranges) > 1:
+        cost = _array.recomputed(cost, hidden)
+    parts = [
+        cost(_rows(hidden, r), w, _rows(target, r), bias, _rows(where, r), weight,
+             _rows(row_scale, r))
+        for r in ranges
+    ]  # fmt: skip
+    if len(parts) == 1:
+        return parts[0]
+    return tuple(xp.concat(part, axis=0) for part in zip(*parts))
+
+
+def _chunk(xp, options, hidden, w, target, bias, where, weight, row_scale):
+    z = _logits(xp, hidden, w, bias)[0]
+    return row_cross_entropy.reference(xp, z, target, where, weight, row_scale, **options)
+
+
+def _rows(x: Array | None, at: tuple[int, int]) -> Array | None:
+    """A range of the rows; an array of one row stands for all."""
+    if x is None or x.shape[0] != x.shape[0] or (x.ndim == 2 and x.shape[0] == 1):
+        return x
+    return x if at == (0, x.shape[0]) else x[at[0] : at[1], ...]
+
+
+def _logits(xp: Any, hidden: Array, w: Array, bias: Array | None):
+    """The logits, both factors with zeros in the place of bad rows, and what is good of each.
+
+    Bad rows get NaN by selection: in the product they would spread to the gradient of everything.
+    """
+    fine_h, fine_w = (xp.all(xp.isfinite(x), axis=-1) for x in (hidden, w))
+    h, v = select(xp, fine_h[:, None], hidden), select(xp, fine_w[:, None], w)
+    fine = fine_h[:, None] & fine_w[None, :]
+    z = select(xp, fine, xp.matmul(h, xp.matrix_transpose(v)), xp.nan)
+    if bias is not None:
+        some = bias != -xp.inf
+        z = select(xp, some, z + select(xp, some, bias), -xp.inf)
+    return z, h, v, fine
+
+
+def _vjp(xp, operands, outputs, cotangents, needs, *, chunk_size, filter_eps, **options):
+    """Logits are computed again, chunk by chunk; every product is of a chunk."""
+    hidden, w, *_ = operands
+    totals: list[Array | None] = [None] * 7
+    slices: dict[int, list[Array]] = {0: [], 6: []}
+    for r in chunks(hidden.shape[0], w.shape[0], chunk_size):
+        parts = _chunk_vjp(xp, operands, outputs, cotangents, needs, options, r)
+        for i, part in enumerate(parts):
+            if part is None:
+                continue
+            if i in slices:
+                slices[i].append(part)
+            else:
+                before = totals[i]
+                totals[i] = part if before is None else before + part
+    for i, got in slices.items():
+        if got:
+            totals[i] = got[0] if len(got) == 1 else xp.concat(got, axis=0)
+    return tuple(totals)
+
+
+def _chunk_vjp(xp, operands, outputs, cotangents, needs, options, r):
+    """Gradients of one chunk: its rows of hidden and row_scale, its share of the others."""
+    hidden, w, target, bias, where, weight, row_scale = operands
+    z, h, v, fine = _logits(xp, _rows(hidden, r), w, bias)
+    cells = any(needs[i] for i in (0, 1, 3))
+    dz, _, _, dweight, dscale = row_cross_entropy.vjp(
+        xp,
+        (z, *(_rows(x, r) for x in (target, where)), weight, _rows(row_scale, r)),
+        tuple(_rows(x, r) for x in outputs),
+        tuple(_rows(x, r) for x in cotangents),
+        (cells, False, False, needs[5], needs[6]),
+        **options,
+    )
+    if not cells:
+        return None, None, None, None, None, dweight, dscale
+    inner = select(xp, fine, dz)
+    return (
+        xp.matmul(inner, v) if needs[0] else None,
+        xp.matmul(xp.matrix_transpose(inner), h) if needs[1] else None,
+        None,
+        xp.sum(select(xp, bias != -xp.inf, dz), axis=0) if needs[3] else None,
+        None,
+        dweight,
+        dscale,
+    )
+
+
+def _jvp(xp, operands, outputs, tangents, *, chunk_size, filter_eps, **options):
+    """Tangents of hidden, w and bias; others are not offered: forward mode runs the reference."""
+    hidden, w, target, _, where, weight, row_scale = operands
+    th, tw, _, tb, *_ = tangents
+    parts = []
+    for r in chunks(hidden.shape[0], w.shape[0], chunk_size):
+        z, h, v, fine = _logits(xp, _rows(hidden, r), w, operands[3])
+        tz = xp.zeros_like(z)
+        for a, b in ((_rows(th, r), v), (h, tw)):
+            if a is not None and b is not None:
+                tz = tz + xp.matmul(a, xp.matrix_transpose(b))
+        tz = select(xp, fine, tz)
+        tz = tz if tb is None else tz + tb
+        rows = (z, _rows(target, r), _rows(where, r), weight, _rows(row_scale, r))
+        got = tuple(_rows(x, r) for x in outputs)
+        parts.append(row_cross_entropy.jvp(xp, rows, got, (tz, *(None,) * 4), **options))
+    return tuple(xp.concat(part, axis=0) for part in zip(*parts))
+
+
+def _why_not(facts: Facts) -> str | None:
+    if facts.dtypes[2] not in ("int32", "int64"):
+        return f"targets have dtype {facts.dtypes[2]}"
+    if facts.wants[5] or facts.wants[6]:
+        return "a gradient of class weights is wanted"
+    return None
+
+
+linear_cross_entropy = Primitive(
+    "linear_cross_entropy",
+    _reference,
+    _vjp,
+    _jvp,
+    (False, False),
+    (
+        Kernel(
+            "numba", "anymax._cpu.linear_cross_entropy", "forward", "backward", _why_not,
+            fused="forward_backward",
+        ),
+    ),
+    closed=True,
+)  # fmt: skip
