@@ -50,8 +50,8 @@ def reduced(
     if live is not None:
         loss = xp.where(live, loss, zero)
     if weight is not None:
-        counts = weight != 0
-        loss = xp.where(counts, xp.where(counts, loss, zero) * weight, zero)
+        dropped = (weight == 0) & ~xp.isfinite(loss)  # elsewhere weights of 0 have their gradient
+        loss = xp.where(dropped, zero, loss) * weight
     if reduction == "none":
         return loss
     total = xp.sum(loss)
