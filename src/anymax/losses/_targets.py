@@ -47,6 +47,27 @@ def check_labels(xp: Any, function: str, target: Array, valid: Array, num_classe
         )
 
 
+def check_smoothing(function: str, label_smoothing: float) -> float:
+    """The smoothing as a float, refused outside [0, 1]."""
+    if not isinstance(label_smoothing, str) and 0.0 <= float(label_smoothing) <= 1.0:
+        return float(label_smoothing)
+    raise ValueError(
+        f"{function}: label_smoothing is {label_smoothing!r}; a number from 0 to 1 fits"
+    )
+
+
+def check_alike(function: str, first: str, x: Array, second: str, y: Array) -> None:
+    """Complain unless two arrays have one shape: (N, 1) beside (N,) is a mistake, not a table."""
+    _array.required(function, **{first: x, second: y})
+    shapes = tuple(x.shape), tuple(y.shape)
+    known = all(n == n for shape in shapes for n in shape)  # dask has unknown sizes, NaN
+    if shapes[0] != shapes[1] and known:
+        raise ValueError(
+            f"{function}: {first} has shape {_array.shape_text(x.shape)} and {second} "
+            f"{_array.shape_text(y.shape)}; they must match"
+        )
+
+
 def multi_hot(xp: Any, function: str, target: Array, shape: tuple) -> Array:
     """Boolean (..., C) from a boolean target, or from lists of classes padded with -1.
 

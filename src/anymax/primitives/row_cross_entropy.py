@@ -32,7 +32,7 @@ def _reference(
     log_s = xp.log(nonzero(xp, s))
     lse = select(xp, s != 0, log_s + m, -xp.inf)
     lse = xp.squeeze(xp.where(m == xp.inf, m, lse), axis=-1)
-    t = _weighted_target(xp, y, target, where, weight, label_smoothing)
+    t = weighted_target(xp, y, target, where, weight, label_smoothing)
     t_kept = select(xp, keep, t)
     loss = xp.sum(t_kept, axis=-1) * xp.squeeze(log_s, axis=-1) - xp.sum(t_kept * z, axis=-1)
     live = lse != -xp.inf
@@ -63,7 +63,7 @@ def _infinite(xp: Any, like: Array, at: Array) -> Array:
     return select(xp, at, xp.full_like(like, xp.inf))
 
 
-def _weighted_target(xp, y, target, where, weight, smoothing) -> Array:
+def weighted_target(xp, y, target, where, weight, smoothing) -> Array:
     """w_c t_c with the smoothing spread over the classes that `where` leaves."""
     num_classes = y.shape[-1]
     if is_floating(target):
@@ -95,7 +95,7 @@ def _partials(xp, operands, lse, label_smoothing, lse_square_scale, softcap):
     n = select(xp, n != -xp.inf, n)
     _, e, total, _, _ = exponentials(xp, y, where, (x.ndim - 1,), 1.0)
     p = select(xp, keep, e / nonzero(xp, total))  # exp(y - lse) magnifies the rounding of lse
-    t = _weighted_target(xp, y, target, where, weight, label_smoothing)
+    t = weighted_target(xp, y, target, where, weight, label_smoothing)
     slope = xp.sum(t, axis=-1, keepdims=True)
     if lse_square_scale:
         slope = slope + (2.0 * lse_square_scale) * n
@@ -152,7 +152,7 @@ def _vjp_rest(xp, operands, scaled, g, needs, options) -> list[Array | None]:
         grown = per_class if weight is None else per_class * weight
         out[0] = grown * (1.0 - smoothing)
     if needs[3]:
-        t = _weighted_target(xp, y, target, where, None, smoothing)
+        t = weighted_target(xp, y, target, where, None, smoothing)
         lead = tuple(range(x.ndim - 1))
         out[2] = xp.sum(per_class * t, axis=lead) if lead else per_class * t
     if needs[4]:
