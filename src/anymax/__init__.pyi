@@ -10,7 +10,11 @@ from anymax._grad import vjp as vjp
 from anymax._version import __version__ as __version__
 from anymax.attentions.dense.dot_product import attention_weights as attention_weights
 from anymax.attentions.dense.dot_product import dot_product_attention as dot_product_attention
+from anymax.losses.classification.binary import binary_cross_entropy as binary_cross_entropy
+from anymax.losses.classification.binary import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from anymax.losses.classification.cross_entropy import cross_entropy as cross_entropy
+from anymax.losses.classification.focal import sigmoid_focal_loss as sigmoid_focal_loss
+from anymax.losses.classification.focal import softmax_focal_loss as softmax_focal_loss
 from anymax.softmaxes.calibrated.fourier import fourier_icdf as fourier_icdf
 from anymax.softmaxes.calibrated.fourier import fourier_softmax as fourier_softmax
 from anymax.softmaxes.calibrated.fourier import log_fourier_softmax as log_fourier_softmax

@@ -3,7 +3,11 @@
 TOP: dict[str, str] = {
     "attention_weights": "anymax.attentions.dense.dot_product",
     "dot_product_attention": "anymax.attentions.dense.dot_product",
+    "binary_cross_entropy": "anymax.losses.classification.binary",
+    "binary_cross_entropy_with_logits": "anymax.losses.classification.binary",
     "cross_entropy": "anymax.losses.classification.cross_entropy",
+    "sigmoid_focal_loss": "anymax.losses.classification.focal",
+    "softmax_focal_loss": "anymax.losses.classification.focal",
     "activation_dense_to_sparse_gate": "anymax.softmaxes.gating.gates",
     "adaptive_log_prob": "anymax.softmaxes.structured.adaptive",
     "adaptive_log_softmax": "anymax.softmaxes.structured.adaptive",
@@ -166,7 +170,11 @@ MODULES: dict[str, dict[str, str]] = {
         "vq_softmax": "anymax.softmaxes.structured.vq_logits",
     },
     "losses": {
+        "binary_cross_entropy": "anymax.losses.classification.binary",
+        "binary_cross_entropy_with_logits": "anymax.losses.classification.binary",
         "cross_entropy": "anymax.losses.classification.cross_entropy",
+        "sigmoid_focal_loss": "anymax.losses.classification.focal",
+        "softmax_focal_loss": "anymax.losses.classification.focal",
     },
     "attentions": {
         "attention_weights": "anymax.attentions.dense.dot_product",

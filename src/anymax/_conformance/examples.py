@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from anymax.testing import Case
+
 
 def by_examples(
     cost: Callable[..., Any],
@@ -68,3 +70,25 @@ def log_softmax(z: np.ndarray) -> np.ndarray:
     """Log-probabilities of one row."""
     z = z - np.max(z)
     return z - np.log(np.sum(np.exp(z)))
+
+
+# -- losses of single logits ---------------------------------------------------------------------
+
+
+def log_sigmoid(x: np.ndarray) -> np.ndarray:
+    """Logarithm of the sigmoid of every number; infinities too."""
+    return -np.logaddexp(np.zeros_like(x), -x)
+
+
+def binary_edges() -> tuple[np.ndarray, np.ndarray]:
+    """Logits (10, 2) worth testing, each beside both targets."""
+    x = [0.0, 0.75, -2.0, 40.0, -40.0, 10240.0, -10240.0, np.inf, -np.inf, np.nan]
+    return np.stack([x, x], axis=-1), np.asarray([[0.0, 1.0]] * len(x))
+
+
+def drawn_binary(rng: np.random.Generator) -> Case:
+    """A random call of a loss of logits and targets in [0, 1]."""
+    shape = tuple(rng.integers(1, 5, size=rng.integers(0, 3)))
+    x = rng.normal(size=shape) * rng.choice([1.0, 20.0])
+    y = rng.uniform(size=shape) if rng.integers(2) else rng.integers(0, 2, size=shape)
+    return Case("drawn", (np.asarray(x), np.asarray(y)))

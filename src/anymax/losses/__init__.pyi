@@ -1,1 +1,5 @@
+from anymax.losses.classification.binary import binary_cross_entropy as binary_cross_entropy
+from anymax.losses.classification.binary import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from anymax.losses.classification.cross_entropy import cross_entropy as cross_entropy
+from anymax.losses.classification.focal import sigmoid_focal_loss as sigmoid_focal_loss
+from anymax.losses.classification.focal import softmax_focal_loss as softmax_focal_loss
