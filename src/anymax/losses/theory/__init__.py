@@ -1,0 +1,1 @@
+"""Losses of theory: objectives that theorems about attention and training speak of."""
