@@ -14,6 +14,11 @@ from anymax.losses.classification.binary import binary_cross_entropy as binary_c
 from anymax.losses.classification.binary import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from anymax.losses.classification.cross_entropy import cross_entropy as cross_entropy
 from anymax.losses.classification.early_exit import early_exit_cross_entropy as early_exit_cross_entropy
+from anymax.losses.classification.fenchel_young import entmax15_loss as entmax15_loss
+from anymax.losses.classification.fenchel_young import entmax_loss as entmax_loss
+from anymax.losses.classification.fenchel_young import fenchel_young_loss as fenchel_young_loss
+from anymax.losses.classification.fenchel_young import normmax_loss as normmax_loss
+from anymax.losses.classification.fenchel_young import sparsemax_loss as sparsemax_loss
 from anymax.losses.classification.focal import sigmoid_focal_loss as sigmoid_focal_loss
 from anymax.losses.classification.focal import softmax_focal_loss as softmax_focal_loss
 from anymax.losses.classification.fourier import fourier_nll as fourier_nll
