@@ -139,11 +139,10 @@ def _run(call: _Call, each: Any, needs: Any) -> tuple[tuple[Any, Any], tuple[Any
         call.sweep(z, start, stop, each, loss, lse)
         if each is None:
             continue
+        n = lse[start:stop]
+        z[~(n < np.inf)] = 0  # NaN and inf would spread to the gradient of all that is met
         if db is not None:
-            _add_up(call, z, db)
-        z[call._bad(start, stop)] = 0
-        if call.bad_w.size:
-            z[:, call.bad_w] = 0
+            db += z.sum(axis=0)
         kept = live_ranges(z, call.eps, each)
         if dh is not None:
             _toward_hidden(call, z, kept, dh[start:stop])
@@ -152,13 +151,6 @@ def _run(call: _Call, each: Any, needs: Any) -> tuple[tuple[Any, Any], tuple[Any
                 product(z[:, a:b].T, call.h[start:stop], dw[a:b], call.like, add=True)
     grads = tuple(None if x is None else _stored_as(x, call) for x in outs)
     return (results[0], results[1]), (*grads, None, None, None)
-
-
-def _add_up(call: _Call, z: Array, db: Array) -> None:
-    total = z.sum(axis=0)
-    if call.bias is not None:
-        total[call.bias == -np.inf] = 0
-    db += total
 
 
 def _toward_hidden(call: _Call, z: Array, kept: Any, out: Array) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from anymax._cpu import short, vector_exp
 from anymax._cpu.jit import jit
-from anymax._cpu.simd import exp, maxnum, rare, wide
+from anymax._cpu.simd import exp, maxnum, rare, vscalef, wide
 
 __all__ = ["BLOCK", "GROUP", "SHORT", "add_up", "exp_all", "exp_row", "largest", "poison", "sums"]
 
@@ -48,7 +48,7 @@ def _largest_kept(x, w, scale):
     return m
 
 
-if vector_exp.available():
+if vscalef():
     FUSED = 32  # cells from which a short row is worth a sweep of its own
 
     @jit(cache=False)

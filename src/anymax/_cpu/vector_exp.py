@@ -7,29 +7,19 @@ and a mask.  Processors without it keep the plain loop.
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
-from numba.core import cgutils, config
+from numba.core import cgutils
 from numba.extending import intrinsic as _intrinsic
 
 from anymax._cpu import simd
 from anymax._cpu.short import Vectors
 
-__all__ = ["available", "exp_sum"]
+__all__ = ["exp_sum"]
 
 intrinsic: Any = _intrinsic  # numba says it gives something that is called with other arguments
-
-
-@functools.cache
-def available() -> bool:
-    """Whether numba compiles for a processor that has the instruction."""
-    features = getattr(config, "CPU_FEATURES", None)
-    if features is None:
-        return bool(binding.get_host_cpu_features().get("avx512f"))
-    return "+avx512f" in features
 
 
 class _Exp:
