@@ -11,6 +11,7 @@ from anymax.losses._targets import check_labels, check_target
 from anymax.primitives._masked import kept, select
 from anymax.primitives._selection import one_hot
 from anymax.primitives.row_softmax import row_log_softmax, row_softmax
+from anymax.softmaxes._operands import beside_tape
 
 
 class Classes(NamedTuple):
@@ -120,9 +121,9 @@ def classes(
     )
     dtype = logits.dtype
     check_class_weight(function, weight, logits.shape[axis])
-    weight = None if weight is None else xp.asarray(_array.widen(xp, weight))
+    weight = None if weight is None else beside_tape(xp, _array.widen(xp, weight))
     full = tuple(logits.shape)
-    logits = xp.asarray(_array.widen(xp, class_last(xp, logits, axis)))
+    logits = beside_tape(xp, _array.widen(xp, class_last(xp, logits, axis)))
     if where is not None:
         where = class_last(xp, xp.broadcast_to(where, full), axis)
     keep = kept(xp, logits, where)
@@ -133,7 +134,7 @@ def classes(
         keep = keep & valid[..., None]
         target = xp.where(valid, target, xp.zeros_like(target))
     else:
-        target = xp.asarray(_array.widen(xp, class_last(xp, soft, axis)))
+        target = beside_tape(xp, _array.widen(xp, class_last(xp, soft, axis)))
     return Classes(xp, select(xp, keep, logits), keep, target, weight, dtype, where)
 
 

@@ -28,8 +28,13 @@ def operands(function: str, **arrays: Array | float | None) -> Operands:
     wide = tuple(x if _array.is_scalar(x) else _array.widen(xp, x) for x in promoted)
     if any(_array.library(x) == "tape" for x in wide if _is_array(x)):
         # A strict array on the left of an operator doesn't give way to one under the tape.
-        wide = tuple(xp.asarray(x) if _is_array(x) else x for x in wide)
+        wide = tuple(beside_tape(xp, x) if _is_array(x) else x for x in wide)
     return Operands(xp, dtype, wide)
+
+
+def beside_tape(xp: Any, x: Array) -> Array:
+    """`x` as an array of the tape if `xp` is the tape's; others need nothing (torch warns)."""
+    return x if _array.library(x) in ("torch", "jax") else xp.asarray(x)
 
 
 def _is_array(x: Any) -> bool:
