@@ -1,0 +1,1 @@
+"""Losses between two distributions: divergences, distillation, errors of quantization."""

@@ -1,0 +1,1 @@
+"""Losses of mixtures of experts: densities, and the balance of routers."""

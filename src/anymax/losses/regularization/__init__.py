@@ -1,0 +1,1 @@
+"""Penalties on parameters and groups, and the regularisers of Bayesian models."""

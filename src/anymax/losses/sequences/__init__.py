@@ -1,0 +1,1 @@
+"""Losses of sequences: alignments, and boundaries between chunks."""
