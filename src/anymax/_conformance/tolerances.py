@@ -19,7 +19,11 @@ _ROUNDINGS = {
     "row_threshold": (16.0, 1.0),  # a weight is a difference from the threshold
     "row_cut": (0.0, 1.0),
     "row_cross_entropy": (16.0, 1.0),
+    "ctc": (16.0, 1.0),
+    "linear_cross_entropy": (32.0, 1.0),  # logits are sums of products, rounded
     "attend": (64.0, 1.0),
+    "pairwise_logsumexp": (64.0, 1.0),  # logits are products, divided by small temperatures
+    "pairwise_softplus": (64.0, 1.0),
     "plain": (64.0, 1e-30),
 }
 _SMALLEST_NORMAL = {"float16": 2.0**-14, "bfloat16": 1e-30}
