@@ -18,17 +18,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _marks(job: Job) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.gpu] if job.cell.column.device == "cuda" else []
-
-
-_before: list[str] = []
+    """All cells of a form go to one worker, which then computes its truths once."""
+    marks = [pytest.mark.xdist_group(job.cell.entry.key)]
+    return [*marks, pytest.mark.gpu] if job.cell.column.device == "cuda" else marks
 
 
 def test_cell(job: Job) -> None:
-    form = job.cell.entry.key
-    if _before and _before[-1] != form:
-        forget()
-    _before[:] = [form]
+    forget(before=job.cell.entry.key)
     try:
         check(job)
     except Skip as skip:

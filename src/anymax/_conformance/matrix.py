@@ -134,8 +134,16 @@ def _borrows(entry: Entry) -> bool:
     return entry.form.name != plain and f"{entry.form.module}.{plain}" in load_all()
 
 
-def forget() -> None:
-    """Drop what compilers keep of the forms before: the matrix would fill the memory."""
+_KEPT = 24  # forms: their shapes repeat, so what is compiled for one serves the next
+_seen: set[str] = set()
+
+
+def forget(before: str) -> None:
+    """Drop what compilers keep, every few forms: the matrix would fill the memory."""
+    _seen.add(before)
+    if len(_seen) <= _KEPT:
+        return
+    _seen.clear()
     modules = sys.modules
     if "jax" in modules:
         modules["jax"].clear_caches()
@@ -186,8 +194,7 @@ def run(
     with table.bar(len(todo)) if progress is True else table.silent() as shown:
         report = progress if callable(progress) else shown
         for number, job in enumerate(todo, 1):
-            if number > 1 and job.cell.entry is not todo[number - 2].cell.entry:
-                forget()
+            forget(before=job.cell.entry.key)
             results.append(_result(job))
             report(number, len(todo), results[-1])
     if html is not None:
