@@ -104,11 +104,11 @@ class Primitive:
         if facts.library == "tape":
             return self._record(kernel, operands, options, hint)
         closed = self.closed and facts.library == "torch" and facts.obstacle is None
-        if kernel is None and not (closed and facts.needs_grad):
-            return self.plain(operands, options)
-        if facts.needs_grad:
+        if facts.needs_grad and (kernel is not None or closed):
             bridge = importlib.import_module("anymax._bridge.torch")
             return bridge.apply(self, kernel, operands, options, hint)
+        if kernel is None:
+            return self.plain(operands, options)
         return self.run(kernel, operands, options)
 
     def lane(self, x: Array) -> Array | None:
@@ -245,14 +245,14 @@ def _lane(call: Callable, cls: type) -> Callable | None:
     return None
 
 
-def _factor(cotangents: tuple, hint: float, grads: tuple) -> float | None:
+def _factor(cotangents: tuple, hint: float | None, grads: tuple) -> float | None:
     """How many times the hint the cotangent is, if it is one constant, else None.
 
     A loss that is divided, or scaled, before it is differentiated still has its gradient ready.
     Half types would lose digits, and small numbers altogether: they get what was asked for or None.
     """
     g, *rest = cotangents
-    if g is None or any(c is not None for c in rest) or 0 in g.shape:
+    if g is None or hint is None or any(c is not None for c in rest) or 0 in g.shape:
         return None
     if bool((g == hint).all()):
         return 1.0

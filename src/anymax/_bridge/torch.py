@@ -18,7 +18,9 @@ from anymax._dispatch import Kernel, Primitive
 
 class _Call(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, primitive: Primitive, kernel: Kernel, options: dict, hint, *operands):
+    def forward(
+        ctx: Any, primitive: Primitive, kernel: Kernel | None, options: dict, hint, *operands
+    ):
         needs = tuple(ctx.needs_input_grad[4:])
         out, ctx.pullback = primitive.prepare(kernel, operands, options, hint, needs)
         outputs = out if isinstance(out, tuple) else (out,)
@@ -62,7 +64,12 @@ def lane(call: Callable, cls: type) -> Callable | None:
 
 
 def apply(
-    primitive: Primitive, kernel: Kernel, operands: Sequence, options: dict, hint: float | None
+    primitive: Primitive,
+    kernel: Kernel | None,
+    operands: Sequence,
+    options: dict,
+    hint: float | None,
 ) -> Any:
-    """Run `kernel` so that torch autograd can differentiate the result."""
+    """Run `kernel`, or the reference without following it, so that autograd gets the closed-form
+    gradient."""
     return _Call.apply(primitive, kernel, options, hint, *operands)

@@ -9,6 +9,7 @@ weight (V,), row_scale (N,). Extra memory is that of ``chunk_size`` rows of logi
 
 * a row of hidden or w that holds NaN or inf gives logits of NaN, and takes no part in the products:
   where those logits are masked, nothing of it is seen, in value or gradient;
+* a row whose lse is NaN or +inf has gradient 0: one bad token doesn't spoil the gradient of w;
 * a bias of -inf masks its class;
 * filter_eps allows a kernel to leave blocks of the gradient of the logits out of the products, in
   which every entry is smaller, relative to the cotangent; the reference is exact.
@@ -17,12 +18,13 @@ weight (V,), row_scale (N,). Extra memory is that of ``chunk_size`` rows of logi
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from anymax import _array
-from anymax._array import Array
+from anymax._array import Array, stop_gradient
 from anymax._dispatch import Facts, Kernel, Primitive
-from anymax.primitives._masked import select
+from anymax.primitives._masked import kept, safe_max, select
 from anymax.primitives.row_cross_entropy import row_cross_entropy
 
 _CELLS, _LEAST = 1 << 23, 128  # logits at a time, and rows: fewer make poor products
@@ -45,7 +47,7 @@ def _reference(
     xp, hidden, w, target, bias, where, weight, row_scale, *, chunk_size, filter_eps, **options
 ):
     ranges = chunks(hidden.shape[0], w.shape[0], chunk_size)
-    cost = functools.partial(_chunk, xp, options)
+    cost: Callable = functools.partial(_chunk, xp, options)
     if len(ranges) > 1:
         cost = _array.recomputed(cost, hidden)
     parts = [
@@ -60,6 +62,8 @@ def _reference(
 
 def _chunk(xp, options, hidden, w, target, bias, where, weight, row_scale):
     z = _logits(xp, hidden, w, bias)[0]
+    top = safe_max(xp, z, kept(xp, z, where), (1,))
+    z = xp.where(xp.isfinite(top), z, stop_gradient(z))
     return row_cross_entropy.reference(xp, z, target, where, weight, row_scale, **options)
 
 
@@ -71,7 +75,7 @@ def _rows(x: Array | None, at: tuple[int, int]) -> Array | None:
 
 
 def _logits(xp: Any, hidden: Array, w: Array, bias: Array | None):
-    """The logits, both factors with zeros in the place of bad rows, and what is good of each.
+    """The logits, and both factors with zeros in the place of bad rows.
 
     Bad rows get NaN by selection: in the product they would spread to the gradient of everything.
     """
@@ -82,7 +86,7 @@ def _logits(xp: Any, hidden: Array, w: Array, bias: Array | None):
     if bias is not None:
         some = bias != -xp.inf
         z = select(xp, some, z + select(xp, some, bias), -xp.inf)
-    return z, h, v, fine
+    return z, h, v
 
 
 def _vjp(xp, operands, outputs, cotangents, needs, *, chunk_size, filter_eps, **options):
@@ -109,7 +113,7 @@ def _vjp(xp, operands, outputs, cotangents, needs, *, chunk_size, filter_eps, **
 def _chunk_vjp(xp, operands, outputs, cotangents, needs, options, r):
     """Gradients of one chunk: its rows of hidden and row_scale, its share of the others."""
     hidden, w, target, bias, where, weight, row_scale = operands
-    z, h, v, fine = _logits(xp, _rows(hidden, r), w, bias)
+    z, h, v = _logits(xp, _rows(hidden, r), w, bias)
     cells = any(needs[i] for i in (0, 1, 3))
     dz, _, _, dweight, dscale = row_cross_entropy.vjp(
         xp,
@@ -121,16 +125,22 @@ def _chunk_vjp(xp, operands, outputs, cotangents, needs, options, r):
     )
     if not cells:
         return None, None, None, None, None, dweight, dscale
-    inner = select(xp, fine, dz)
+    lse = _rows(outputs[1], r)
+    dz = select(xp, _sound(xp, lse)[:, None], dz)
     return (
-        xp.matmul(inner, v) if needs[0] else None,
-        xp.matmul(xp.matrix_transpose(inner), h) if needs[1] else None,
+        xp.matmul(dz, v) if needs[0] else None,
+        xp.matmul(xp.matrix_transpose(dz), h) if needs[1] else None,
         None,
-        xp.sum(select(xp, bias != -xp.inf, dz), axis=0) if needs[3] else None,
+        xp.sum(dz, axis=0) if needs[3] else None,
         None,
         dweight,
         dscale,
     )
+
+
+def _sound(xp: Any, lse: Array) -> Array:
+    """Rows without NaN and +inf."""
+    return xp.isfinite(lse) | (lse == -xp.inf)
 
 
 def _jvp(xp, operands, outputs, tangents, *, chunk_size, filter_eps, **options):
@@ -139,15 +149,15 @@ def _jvp(xp, operands, outputs, tangents, *, chunk_size, filter_eps, **options):
     th, tw, _, tb, *_ = tangents
     parts = []
     for r in chunks(hidden.shape[0], w.shape[0], chunk_size):
-        z, h, v, fine = _logits(xp, _rows(hidden, r), w, operands[3])
+        z, h, v = _logits(xp, _rows(hidden, r), w, operands[3])
         tz = xp.zeros_like(z)
         for a, b in ((_rows(th, r), v), (h, tw)):
             if a is not None and b is not None:
                 tz = tz + xp.matmul(a, xp.matrix_transpose(b))
-        tz = select(xp, fine, tz)
         tz = tz if tb is None else tz + tb
-        rows = (z, _rows(target, r), _rows(where, r), weight, _rows(row_scale, r))
         got = tuple(_rows(x, r) for x in outputs)
+        tz = select(xp, _sound(xp, got[1])[:, None], tz)
+        rows = (z, _rows(target, r), _rows(where, r), weight, _rows(row_scale, r))
         parts.append(row_cross_entropy.jvp(xp, rows, got, (tz, *(None,) * 4), **options))
     return tuple(xp.concat(part, axis=0) for part in zip(*parts))
 
