@@ -8,7 +8,7 @@ import pytest
 
 import anymax as am
 from anymax._dispatch import Primitive
-from anymax.primitives.linear_cross_entropy import chunks
+from anymax.primitives._linear import chunks
 
 NUMBA = pytest.importorskip("anymax._backends").missing("numba") is None
 BACKENDS = ("reference", pytest.param("numba", marks=pytest.mark.skipif(not NUMBA, reason="numba")))

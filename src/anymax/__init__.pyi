@@ -13,6 +13,8 @@ from anymax.attentions.dense.dot_product import dot_product_attention as dot_pro
 from anymax.losses.classification.binary import binary_cross_entropy as binary_cross_entropy
 from anymax.losses.classification.binary import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from anymax.losses.classification.cross_entropy import cross_entropy as cross_entropy
+from anymax.losses.classification.cross_entropy import lse_square_loss as lse_square_loss
+from anymax.losses.classification.cross_entropy import nll_loss as nll_loss
 from anymax.losses.classification.early_exit import early_exit_cross_entropy as early_exit_cross_entropy
 from anymax.losses.classification.fenchel_young import entmax15_loss as entmax15_loss
 from anymax.losses.classification.fenchel_young import entmax_loss as entmax_loss
@@ -43,6 +45,7 @@ from anymax.losses.classification.spherical import z_loss as z_loss
 from anymax.losses.classification.spherical_likelihood import spherical_softmax_cross_entropy as spherical_softmax_cross_entropy
 from anymax.losses.classification.spherical_likelihood import taylor_softmax_cross_entropy as taylor_softmax_cross_entropy
 from anymax.losses.classification.stablemax import stablemax_cross_entropy as stablemax_cross_entropy
+from anymax.losses.classification.vq_logits import vq_cross_entropy as vq_cross_entropy
 from anymax.losses.contrastive.contrastive import decoupled_contrastive_loss as decoupled_contrastive_loss
 from anymax.losses.contrastive.contrastive import info_nce as info_nce
 from anymax.losses.contrastive.contrastive import nt_xent as nt_xent
@@ -106,6 +109,11 @@ from anymax.losses.policy.soft_q_losses import soft_q_loss as soft_q_loss
 from anymax.losses.policy.step_advantages import gigpo_advantage as gigpo_advantage
 from anymax.losses.policy.step_advantages import step_discounted_returns as step_discounted_returns
 from anymax.losses.policy.value_clip import value_clip_loss as value_clip_loss
+from anymax.losses.ranking.ranking import approx_ndcg_loss as approx_ndcg_loss
+from anymax.losses.ranking.ranking import lambda_loss as lambda_loss
+from anymax.losses.ranking.ranking import list_net_loss as list_net_loss
+from anymax.losses.ranking.ranking import ndcg as ndcg
+from anymax.losses.ranking.ranking import rank_net_loss as rank_net_loss
 from anymax.losses.regularization.fairness import node_parity_penalty as node_parity_penalty
 from anymax.losses.regularization.niw import expected_gaussian_niw_kl as expected_gaussian_niw_kl
 from anymax.losses.regularization.niw import niw_kl as niw_kl

@@ -16,7 +16,7 @@ from anymax._cpu.blocks import each_block, narrow_cells
 from anymax._cpu.cross_entropy_kernels import loss_rows
 from anymax._cpu.gemm import product
 from anymax._cpu.linear_rows import bad_rows, clean, live_ranges
-from anymax.primitives.linear_cross_entropy import chunks
+from anymax.primitives._linear import chunks
 
 __all__ = ["backward", "forward", "forward_backward"]
 

@@ -24,23 +24,9 @@ from typing import Any
 from anymax import _array
 from anymax._array import Array, stop_gradient
 from anymax._dispatch import Facts, Kernel, Primitive
-from anymax.primitives._masked import kept, safe_max, select
+from anymax.primitives._linear import chunks, joined, logits, rows_at, sound
+from anymax.primitives._masked import select
 from anymax.primitives.row_cross_entropy import row_cross_entropy
-
-_CELLS, _LEAST = 1 << 23, 128  # logits at a time, and rows: fewer make poor products
-
-
-def chunks(count: int, num_classes: int, chunk_size: int | None) -> list[tuple[int, int]]:
-    """Ranges of rows whose logits are held at a time; one range over all if the count is unknown.
-
-    They follow from the shape alone, so that results don't depend on the number of threads.
-    """
-    if count != count or not count:
-        return [(0, count)]
-    most = chunk_size or max(_LEAST, _CELLS // max(num_classes, 1))
-    parts = -(-count // most)
-    step = most if chunk_size else -(-count // parts)
-    return [(a, min(count, a + step)) for a in range(0, count, step)]
 
 
 def _reference(
@@ -51,42 +37,17 @@ def _reference(
     if len(ranges) > 1:
         cost = _array.recomputed(cost, hidden)
     parts = [
-        cost(_rows(hidden, r), w, _rows(target, r), bias, _rows(where, r), weight,
-             _rows(row_scale, r))
+        cost(rows_at(hidden, r), w, rows_at(target, r), bias, rows_at(where, r), weight,
+             rows_at(row_scale, r))
         for r in ranges
     ]  # fmt: skip
-    if len(parts) == 1:
-        return parts[0]
-    return tuple(xp.concat(part, axis=0) for part in zip(*parts))
+    return tuple(joined(xp, list(part)) for part in zip(*parts))
 
 
 def _chunk(xp, options, hidden, w, target, bias, where, weight, row_scale):
-    z = _logits(xp, hidden, w, bias)[0]
-    top = safe_max(xp, z, kept(xp, z, where), (1,))
-    z = xp.where(xp.isfinite(top), z, stop_gradient(z))
+    z = logits(xp, hidden, w, bias)[0]
+    z = xp.where(sound(xp, z, where), z, stop_gradient(z))
     return row_cross_entropy.reference(xp, z, target, where, weight, row_scale, **options)
-
-
-def _rows(x: Array | None, at: tuple[int, int]) -> Array | None:
-    """A range of the rows; an array of one row stands for all."""
-    if x is None or x.shape[0] != x.shape[0] or (x.ndim == 2 and x.shape[0] == 1):
-        return x
-    return x if at == (0, x.shape[0]) else x[at[0] : at[1], ...]
-
-
-def _logits(xp: Any, hidden: Array, w: Array, bias: Array | None):
-    """The logits, and both factors with zeros in the place of bad rows.
-
-    Bad rows get NaN by selection: in the product they would spread to the gradient of everything.
-    """
-    fine_h, fine_w = (xp.all(xp.isfinite(x), axis=-1) for x in (hidden, w))
-    h, v = select(xp, fine_h[:, None], hidden), select(xp, fine_w[:, None], w)
-    fine = fine_h[:, None] & fine_w[None, :]
-    z = select(xp, fine, xp.matmul(h, xp.matrix_transpose(v)), xp.nan)
-    if bias is not None:
-        some = bias != -xp.inf
-        z = select(xp, some, z + select(xp, some, bias), -xp.inf)
-    return z, h, v
 
 
 def _vjp(xp, operands, outputs, cotangents, needs, *, chunk_size, filter_eps, **options):
@@ -106,26 +67,26 @@ def _vjp(xp, operands, outputs, cotangents, needs, *, chunk_size, filter_eps, **
                 totals[i] = part if before is None else before + part
     for i, got in slices.items():
         if got:
-            totals[i] = got[0] if len(got) == 1 else xp.concat(got, axis=0)
+            totals[i] = joined(xp, got)
     return tuple(totals)
 
 
 def _chunk_vjp(xp, operands, outputs, cotangents, needs, options, r):
     """Gradients of one chunk: its rows of hidden and row_scale, its share of the others."""
     hidden, w, target, bias, where, weight, row_scale = operands
-    z, h, v = _logits(xp, _rows(hidden, r), w, bias)
+    z, h, v = logits(xp, rows_at(hidden, r), w, bias)
     cells = any(needs[i] for i in (0, 1, 3))
     dz, _, _, dweight, dscale = row_cross_entropy.vjp(
         xp,
-        (z, *(_rows(x, r) for x in (target, where)), weight, _rows(row_scale, r)),
-        tuple(_rows(x, r) for x in outputs),
-        tuple(_rows(x, r) for x in cotangents),
+        (z, *(rows_at(x, r) for x in (target, where)), weight, rows_at(row_scale, r)),
+        tuple(rows_at(x, r) for x in outputs),
+        tuple(rows_at(x, r) for x in cotangents),
         (cells, False, False, needs[5], needs[6]),
         **options,
     )
     if not cells:
         return None, None, None, None, None, dweight, dscale
-    lse = _rows(outputs[1], r)
+    lse = rows_at(outputs[1], r)
     dz = select(xp, _sound(xp, lse)[:, None], dz)
     return (
         xp.matmul(dz, v) if needs[0] else None,
@@ -149,17 +110,17 @@ def _jvp(xp, operands, outputs, tangents, *, chunk_size, filter_eps, **options):
     th, tw, _, tb, *_ = tangents
     parts = []
     for r in chunks(hidden.shape[0], w.shape[0], chunk_size):
-        z, h, v = _logits(xp, _rows(hidden, r), w, operands[3])
+        z, h, v = logits(xp, rows_at(hidden, r), w, operands[3])
         tz = xp.zeros_like(z)
-        for a, b in ((_rows(th, r), v), (h, tw)):
+        for a, b in ((rows_at(th, r), v), (h, tw)):
             if a is not None and b is not None:
                 tz = tz + xp.matmul(a, xp.matrix_transpose(b))
         tz = tz if tb is None else tz + tb
-        got = tuple(_rows(x, r) for x in outputs)
+        got = tuple(rows_at(x, r) for x in outputs)
         tz = select(xp, _sound(xp, got[1])[:, None], tz)
-        rows = (z, _rows(target, r), _rows(where, r), weight, _rows(row_scale, r))
+        rows = (z, rows_at(target, r), rows_at(where, r), weight, rows_at(row_scale, r))
         parts.append(row_cross_entropy.jvp(xp, rows, got, (tz, *(None,) * 4), **options))
-    return tuple(xp.concat(part, axis=0) for part in zip(*parts))
+    return tuple(joined(xp, list(part)) for part in zip(*parts))
 
 
 def _why_not(facts: Facts) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from anymax import _array, _shapes
 from anymax._array import Array
 from anymax.primitives._masked import safe_max, select
-from anymax.softmaxes.structured._gather import check_index
+from anymax.softmaxes.structured._gather import check_index, columns
 from anymax.softmaxes.structured._linear import linear
 from anymax.softmaxes.structured._segments import group_logsumexp, groups, sizes
 
@@ -111,3 +111,12 @@ def _log_mass(
     some = counts > 0
     n = xp.astype(xp.where(some, counts, xp.ones_like(counts)), dtype)
     return select(xp, some, xp.log(n), -xp.inf)
+
+
+def log_share(c: Codes) -> Array:
+    """Log-probability of each token within its code (V,); 0 where the token takes no part."""
+    xp = c.xp
+    log_mass = columns(xp, select(xp, c.used, c.log_mass), c.assignment)
+    if c.bias is None:
+        return -log_mass
+    return select(xp, c.kept, c.bias) - log_mass

@@ -141,7 +141,7 @@ def vq_softmax(
     c = _codebook.prepare("vq_softmax", h, codebook, assignment, counts, bias, where)
     xp = c.xp
     p = row_softmax(c.z, None, axis=(c.z.ndim - 1,), scale=1.0)
-    y = columns(xp, p, assignment) * xp.exp(_log_share(c))
+    y = columns(xp, p, assignment) * xp.exp(_codebook.log_share(c))
     if c.kept is not None:
         y = select(xp, c.kept, y)
     return _array.cast(xp, y, c.dtype)
@@ -214,7 +214,7 @@ def log_vq_softmax(
     c = _codebook.prepare("log_vq_softmax", h, codebook, assignment, counts, bias, where)
     xp = c.xp
     log_p = row_log_softmax(c.z, None, axis=(c.z.ndim - 1,), scale=1.0)
-    y = columns(xp, log_p, assignment) + _log_share(c)
+    y = columns(xp, log_p, assignment) + _codebook.log_share(c)
     if c.kept is not None:
         y = select(xp, c.kept, y, -xp.inf)
     return _array.cast(xp, y, c.dtype)
@@ -288,15 +288,6 @@ def vq_code_log_softmax(
     c = _codebook.prepare(name, h, codebook, assignment, counts, bias, where, tokens=False)
     log_p = row_log_softmax(c.z, None, axis=(c.z.ndim - 1,), scale=1.0)
     return _array.cast(c.xp, log_p, c.dtype)
-
-
-def _log_share(c: _codebook.Codes) -> Array:
-    """Log-probability of each token within its code (V,); 0 where the token takes no part."""
-    xp = c.xp
-    log_mass = columns(xp, select(xp, c.used, c.log_mass), c.assignment)
-    if c.bias is None:
-        return -log_mass
-    return select(xp, c.kept, c.bias) - log_mass
 
 
 @form(shapes="w: V D, codebook: K D -> V", papers=(_PAPER,), cost="O(V K D)", level="module")
