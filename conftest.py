@@ -17,6 +17,7 @@ if importlib.util.find_spec("hypothesis"):
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("anymax")
     group.addoption("--xp", help="columns of the matrix, comma-separated, e.g. numpy,torch")
+    group.addoption("--full", action="store_true", help="every cell of the matrix for every form")
     group.addoption("--backend", help="backends of the matrix, comma-separated, e.g. reference")
 
 

@@ -13,7 +13,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         value = metafunc.config.getoption(option)
         return value.split(",") if value else None
 
-    todo = jobs(columns=chosen("--xp"), backends=chosen("--backend"))
+    full = metafunc.config.getoption("--full")
+    todo = jobs(columns=chosen("--xp"), backends=chosen("--backend"), full=full)
     metafunc.parametrize("job", [pytest.param(j, id=j.name, marks=_marks(j)) for j in todo])
 
 

@@ -20,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "columns": _split(args.xp),
         "backends": _split(args.backend),
         "aspects": _split(args.aspect),
+        "full": args.full,
     }
     try:
         if args.list:
@@ -45,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--xp", help=f"array libraries, comma-separated: {', '.join(COLUMNS)}")
     parser.add_argument("--backend", help=f"backends: {', '.join(BACKENDS)}")
     parser.add_argument("--aspect", help=f"aspects: {', '.join(ASPECTS)}")
+    parser.add_argument("--full", action="store_true", help="every cell of every form")
     parser.add_argument("--html", metavar="FILE", help="write the table as a page, too")
     parser.add_argument("--list", action="store_true", help="name the checks, run none")
     return parser

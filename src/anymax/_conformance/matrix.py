@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib
 import sys
@@ -62,10 +63,12 @@ def jobs(
     columns: Iterable[str] | None = None,
     backends: Iterable[str] | None = None,
     aspects: Iterable[str] | None = None,
+    full: bool = False,
 ) -> Iterator[Job]:
     """Every job, forms outermost; names select, None selects all.
 
-    A column "strict" selects its variants ("strict:strictest") too.
+    A column "strict" selects its variants ("strict:strictest") too.  With `full`, forms that are
+    plain array code go through every cell that forms with a kernel go through.
     """
     chosen = _columns(columns)
     wanted = tuple(backends or BACKENDS)
@@ -77,7 +80,7 @@ def jobs(
                 continue
             for dtype in column.dtypes:
                 for backend in wanted:
-                    yield from _jobs(Cell(entry, column, dtype, backend), aspects)
+                    yield from _jobs(Cell(entry, column, dtype, backend), aspects, full)
 
 
 def _columns(names: Iterable[str] | None) -> list[Column]:
@@ -90,13 +93,15 @@ def _columns(names: Iterable[str] | None) -> list[Column]:
     return [c for c in COLUMNS.values() if c.name in names or c.name.partition(":")[0] in names]
 
 
-def _jobs(cell: Cell, aspects: Iterable[str] | None) -> Iterator[Job]:
+def _jobs(cell: Cell, aspects: Iterable[str] | None, full: bool) -> Iterator[Job]:
     if cell.kernel and not _has_kernel(cell):
         return
-    if cell.kernel and _borrows(cell.entry):
-        if cell.dtype != "float32" or cell.column.name not in ("numpy", "torch"):
+    if not full and _is_plain(cell.entry):
+        few = (_FEW_OF_KERNELS if cell.kernel else _FEW).get(cell.column.name, {})
+        chosen = few.get(cell.dtype, ())
+        aspects = [name for name in aspects or ASPECTS if name in chosen]
+        if not aspects:
             return
-        aspects = [name for name in aspects or ASPECTS if name in _OF_BORROWERS]
     reason = _backends.missing(cell.backend)
     if reason is not None:
         yield Job(cell, "absent", reason)
@@ -119,19 +124,59 @@ def _has_kernel(cell: Cell) -> bool:
     return reason is None or reason == _backends.missing(cell.backend)
 
 
-_OF_BORROWERS = ("value", "gradient", "accuracy")
+_FEW: dict[str, dict[str, tuple[str, ...]]] = {
+    "numpy": {
+        "float64": ASPECTS,
+        "float32": ("value", "random"),
+        "float16": ("value",),
+        "bfloat16": ("value", "gradient"),
+    },
+    "numpy:readonly": {"float64": ("value",)},
+    "strict": {"float64": ("value", "device", "gradient")},
+    "strict:strictest": {"float64": ("value",)},
+    "torch": {
+        "float64": ("value", "golden", "gradient", "second_order", "torch_func"),
+        "float32": ("value", "layout", "torch_compile", "torch_meta"),
+        "bfloat16": ("value", "gradient"),
+    },
+    "jax": {"float64": ("value",)},
+    "jax:jit": {
+        "float64": ("jax_transforms",),
+        "float32": ("value", "gradient"),
+        "bfloat16": ("value",),
+    },
+    "dask": {"float64": ("value",)},
+    "cupy": {"float64": ("value", "gradient"), "float32": ("value",), "float16": ("value",)},
+    "torch:cuda": {"float32": ("value", "gradient"), "bfloat16": ("value",)},
+    "jax:gpu": {"float32": ("value", "gradient")},
+}
+_OF_KERNEL = {"float32": ("value", "gradient", "accuracy")}
+_FEW_OF_KERNELS = dict.fromkeys(("numpy", "torch", "cupy", "torch:cuda"), _OF_KERNEL)
 
 
-def _borrows(entry: Entry) -> bool:
-    """Whether the form runs on a kernel that another form is the plain name of.
-
-    Every aspect of that kernel is checked on `softmax` itself, say; of a form that only uses it a
-    few will do.
-    """
+@functools.cache
+def _owners(primitive: str) -> frozenset[str]:
+    """The forms that a primitive is there for: its namesake, else softmaxes, else all users."""
     from anymax._catalogue import load_all
 
-    plain = (entry.primitive or "").removeprefix("row_")
-    return entry.form.name != plain and f"{entry.form.module}.{plain}" in load_all()
+    users = {key: f for key, f in load_all().items() if primitive in f.primitives[:1]}
+    name = primitive.removeprefix("row_")
+    for chosen in (
+        [key for key, f in users.items() if f.name in (name, f"{name}_loss")],
+        [key for key, f in users.items() if f.module == "softmaxes"],
+    ):
+        if chosen:
+            return frozenset(chosen)
+    return frozenset(users)
+
+
+def _is_plain(entry: Entry) -> bool:
+    """Whether the form is array code on shared pieces: no kernel, or one that it only borrows.
+
+    Every aspect of a kernel is checked on the forms that it is there for; what libraries differ in
+    is checked there, too, so that a few cells of other forms will do.
+    """
+    return entry.primitive is None or entry.key not in _owners(entry.primitive)
 
 
 _KEPT = 24  # forms: their shapes repeat, so what is compiled for one serves the next
@@ -175,6 +220,7 @@ def run(
     aspects: Iterable[str] | None = None,
     progress: Callable[[int, int, Result], None] | bool | None = None,
     html: str | None = None,
+    full: bool = False,
 ) -> list[Result]:
     """Run the matrix and give a result per job.
 
@@ -186,10 +232,12 @@ def run(
         Called with (done, total, result) after each job; True shows a bar.
     html : str, optional
         File to write the table to.
+    full : bool
+        Every cell of every form, rather than a few of those that are plain array code.
     """
     from anymax._conformance import table
 
-    todo = list(jobs(forms, columns, backends, aspects))
+    todo = list(jobs(forms, columns, backends, aspects, full))
     results = []
     with table.bar(len(todo)) if progress is True else table.silent() as shown:
         report = progress if callable(progress) else shown
