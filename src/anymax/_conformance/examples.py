@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from anymax._conformance.rows import edge_logits, logits
 from anymax.testing import Case
 
 
@@ -63,13 +64,35 @@ def reduced(
     if reduction != "mean":
         return loss if reduction == "none" else np.sum(loss)
     count = np.sum(np.where(live, 1.0 if by_count else w, 0))
-    return np.sum(loss) / count if count else np.longdouble(0.0)
+    return np.asarray(np.sum(loss) / count if count else 0.0, loss.dtype)
 
 
 def log_softmax(z: np.ndarray) -> np.ndarray:
     """Log-probabilities of one row."""
     z = z - np.max(z)
     return z - np.log(np.sum(np.exp(z)))
+
+
+def labelled_cases(*, soft: bool = True, **options: Any) -> list[Case]:
+    """What losses on classes have to survive; with `soft`, targets that do not sum to one too."""
+    edges, where = edge_logits()
+    labels = np.asarray([2, 0, 4, 0, 3, 2, 5, 1, 0])
+    x = logits(6, 5, seed=8).reshape(2, 3, 5)
+    y = np.asarray([[0, 4, 2], [3, 3, 1]])
+    shares = (1.0 + np.arange(30).reshape(2, 3, 5) % 7) / 16.0
+    weight = np.asarray([1.0, 0.5, 2.0, 0.25, 1.5])
+    rows = {"reduction": "none", **options}
+    cases = [
+        Case("edges", (edges, labels), rows, compiled=True),
+        Case("masked", (edges, labels), {"where": where, **rows}, compiled=True),
+        Case("mean", (x, y), options, smooth=True),
+        Case("weighted", (x, y), {"weight": weight, **options}, wrt=(0, "weight"), smooth=True),
+        Case("soft", (x, shares), {"reduction": "sum", **options}, wrt=(0, 1), smooth=True),
+        Case("dropped", (x, y), {"where": np.arange(6).reshape(2, 3, 1) % 2 == 0, **options}),
+        Case("one_class", (logits(4, 1), np.zeros(4, int)), options),
+        Case("no_row", (np.zeros((0, 4)), np.zeros(0, int)), options),
+    ]
+    return cases if soft else [case for case in cases if case.name != "soft"]
 
 
 # -- losses of single logits ---------------------------------------------------------------------

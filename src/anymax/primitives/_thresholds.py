@@ -117,6 +117,15 @@ def _fading(xp: Any, v: Any) -> Any:
     return xp.where(near, 1.0 - 0.5 * v, -xp.expm1(-outer) / outer)
 
 
+def tsallis_log(xp: Any, log_p: Array, d: Any) -> Array:
+    """The logarithm of Tsallis, (p ** d - 1) / d, which is log p for d = 0."""
+    if is_scalar(d):
+        return xp.expm1(d * log_p) / d if d else log_p
+    near, inner, outer = _near(xp, d * log_p)
+    series = _polynomial(xp, inner, [1.0 / math.factorial(k + 1) for k in range(_SERIES)])
+    return log_p * xp.where(near, series, xp.expm1(outer) / outer)
+
+
 def power_slope(xp: Any, log_p: Array, d: Any) -> Array:
     """d log p / d d at a fixed threshold: ((1 - exp(-v)) / v - 1) / d * log p with v = d log p."""
     v = d * log_p

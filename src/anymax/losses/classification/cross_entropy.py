@@ -1,4 +1,4 @@
-"""Cross entropy between logits and class targets."""
+"""Cross entropy between logits and class targets, and its two pieces."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 from anymax import _array
 from anymax._array import Array
 from anymax._form import form
-from anymax.losses._classes import check_class_weight, class_axis, class_last
+from anymax.losses._classes import check_class_weight, class_axis, class_last, classes
 from anymax.losses._cross_entropy import Counts, counted
-from anymax.losses._reduction import check_reduction
+from anymax.losses._reduction import check_reduction, reduced
 from anymax.losses._targets import check_smoothing, check_target
+from anymax.primitives._masked import kept, select
 from anymax.primitives.row_cross_entropy import row_cross_entropy
+from anymax.primitives.row_softmax import row_logsumexp
 from anymax.softmaxes._rows import positive
 
 
@@ -141,6 +143,148 @@ def cross_entropy(
         loss = loss + counts.square_term(lse, float(lse_square_scale), reduction)
     loss = xp.astype(loss, case.dtype)
     return (loss, xp.astype(lse, case.dtype)) if return_lse else loss
+
+
+@form(shapes="logp: ... C, target: ... -> ", papers=("classic",), cost="O(n)")
+def nll_loss(
+    logp: Array,
+    target: Array,
+    /,
+    *,
+    axis: int = -1,
+    where: Array | None = None,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Array:
+    r"""Minus the log-probability of each example's class.
+
+    .. math:: \ell_n = -w_{y_n}\,\log p_{n y_n}
+
+    Parameters
+    ----------
+    logp : array (..., C)
+        Log-probabilities, the C classes on `axis`; they are taken as they are.
+    target : integer array (...)
+        Class indices.
+    axis : int
+        The class axis (torch: 1).
+    where : boolean array, broadcastable to `logp`
+        True where a class takes part.  Shape (..., 1) keeps or drops whole examples.
+    weight : array (C,)
+        Class weights.
+    ignore_index : int
+        Examples with this label are left out.
+    reduction : {"mean", "sum", "none"}
+        The mean divides by the sum of the target classes' weights.
+
+    Returns
+    -------
+    array () or (...)
+        A scalar, or per-example losses with ``reduction="none"``.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        As :func:`anymax.cross_entropy`; floating targets are refused.
+
+    Notes
+    -----
+    :func:`anymax.cross_entropy` is this behind :func:`anymax.log_softmax`, in one pass.  Only the
+    target's entry counts: NaN elsewhere in a row changes nothing.
+
+    Examples
+    --------
+    >>> import numpy as np, anymax as am
+    >>> logp = np.log(np.asarray([[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]]))
+    >>> am.nll_loss(logp, np.asarray([0, -100]), reduction="none")
+    array([0.69314718, 0.        ])
+
+    References
+    ----------
+    .. [1] I. Goodfellow, Y. Bengio, A. Courville, "Deep Learning", 2016, section 6.2.2.3.
+    """
+    c = classes(
+        "nll_loss", logp, target, axis=axis, where=where, weight=weight,
+        ignore_index=ignore_index, reduction=reduction, soft=False,
+    )  # fmt: skip
+    return c.finish(-c.at_target(c.logits), reduction)
+
+
+@form(
+    shapes="logits: ... C -> ", papers=("2204.02311",), cost="O(n)", primitives=("row_logsumexp",)
+)
+def lse_square_loss(
+    logits: Array,
+    /,
+    *,
+    axis: int = -1,
+    where: Array | None = None,
+    weight: Array | None = None,
+    reduction: str = "mean",
+    coeff: float = 1e-4,
+) -> Array:
+    r"""Squared logsumexp, which keeps the normaliser of a softmax near 1.
+
+    .. math:: \ell_n = \zeta\,\Big(\log\sum_c e^{x_{nc}}\Big)^2
+
+    Parameters
+    ----------
+    logits : array (..., C)
+        Logits x, the C classes on `axis`.
+    axis : int
+        The class axis.
+    where : boolean array, broadcastable to `logits`
+        True where a class takes part.
+    weight : array, broadcastable to the unreduced loss
+        Weights of the examples.
+    reduction : {"mean", "sum", "none"}
+        The mean divides by the sum of weights; examples without a class count for nothing.
+    coeff : float
+        :math:`\zeta`: 1e-4 in PaLM, 1e-3 for the routers of ST-MoE.
+
+    Returns
+    -------
+    array () or (...)
+        A scalar, or per-example losses with ``reduction="none"``.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        `where` is not boolean, a shape or a reduction does not fit, an axis is out of bounds.
+
+    Notes
+    -----
+    Often called z-loss; :func:`anymax.z_loss` is another paper's.  It is the
+    ``lse_square_scale`` of :func:`anymax.cross_entropy`.  It breaks the invariance to shifts, which
+    is its purpose; the gradient is :math:`2\zeta\,\mathrm{lse}_n\,p_{nc}`.
+
+    Examples
+    --------
+    >>> import numpy as np, anymax as am
+    >>> am.lse_square_loss(np.zeros((2, 4)), coeff=1.0, reduction="none")
+    array([1.92181206, 1.92181206])
+
+    References
+    ----------
+    .. [1] A. Chowdhery et al., "PaLM: scaling language modeling with pathways", 2022, section 5.
+       arXiv:2204.02311.
+    """
+    name = "lse_square_loss"
+    check_reduction(name, reduction)
+    _array.required(name, logits=logits)
+    xp = _array.namespace(name, logits=logits, where=where, weight=weight)
+    axis = class_axis(name, axis, logits.ndim)
+    _array.check_mask(name, "where", where, logits.shape, "logits")
+    x, weight = _array.promote(xp, name, logits=logits, weight=weight)
+    dtype, x, weight = x.dtype, _array.widen(xp, x), _array.widen(xp, weight)
+    keep = kept(xp, x, where)  # selected here, too: the slope of an infinite square is infinite
+    lse = row_logsumexp(select(xp, keep, x), keep, axis=(axis,), scale=1.0)
+    if weight is not None:
+        _array.check_broadcast(name, "weight", weight, lse.shape, "the unreduced loss")
+    live = lse != -xp.inf
+    square = float(coeff) * xp.square(select(xp, live, lse))
+    return _array.cast(xp, reduced(xp, square, reduction, live=live, weight=weight), dtype)
 
 
 class _Case(NamedTuple):

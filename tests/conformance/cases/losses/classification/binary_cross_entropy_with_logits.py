@@ -1,4 +1,4 @@
-"""Binary cross entropy with logits."""
+"""Binary cross entropy of logits: binary_cross_entropy_with_logits."""
 
 import numpy as np
 

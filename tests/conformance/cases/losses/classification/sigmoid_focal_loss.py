@@ -1,4 +1,4 @@
-"""Sigmoid focal loss."""
+"""Sigmoid focal loss: sigmoid_focal_loss."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Softmax focal loss."""
+"""Softmax focal loss: softmax_focal_loss."""
 
 import numpy as np
 
