@@ -87,3 +87,70 @@ def test_norm_counts_once_and_masks_leave_out_signs():
 def test_arguments_that_do_not_fit(call, error, said):
     with pytest.raises(error, match=said):
         call()
+
+
+# -- margins on angles -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{"m2": 0.5}, {"m1": 1.5, "m2": 0.25}, {"m1": 4}, {"m3": 0.35}])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_gradients_are_finite_at_both_ends(options, dtype):
+    c = np.asarray([[1.0, 0.0], [-1.0, 0.0], [1.0 + 2**-23, 0.0], [1.0 - 2**-24, 0.0]], dtype)
+    y = np.zeros(4, int)
+    logits, pull = am.vjp(lambda x: am.apply_angular_margin(x, y, **options), c)
+    (grad,) = pull(np.ones_like(c))
+    assert np.isfinite(logits).all()
+    assert np.isfinite(grad).all()
+    exact = am.apply_angular_margin(c[:2], y[:2], **options)[:, 0]
+    angle = np.asarray([0.0, np.pi]) * options.get("m1", 1) + options.get("m2", 0.0)
+    if "m1" not in options:
+        wrapped = c[1, 0] - options.get("m2", 0.0) * np.sin(options.get("m2", 0.0))
+        expected = np.where(angle > np.pi, wrapped, np.cos(angle)) - options.get("m3", 0.0)
+        np.testing.assert_allclose(exact, expected, rtol=1e-6)
+
+
+def test_sine_is_never_far_off_beside_the_ends():
+    from anymax.losses.margins._angles import sine
+
+    gap = np.concatenate([np.linspace(0.0, 2e-7, 201), np.linspace(0.0, 1.0, 201)])
+    c = 1.0 - gap
+    exact = np.sqrt((1 - c) * (1 + c))
+    assert np.max(np.abs(sine(np, c) - exact)) < 1.2e-4
+    far = gap > 1.01e-7
+    np.testing.assert_allclose(sine(np, c[far]), exact[far], rtol=1e-12)
+
+
+def test_margins_grow_with_scale_of_no_vector():
+    """Lengths of embeddings and class vectors do not matter, and squares do not overflow."""
+    x, w, y = np.eye(3)[:2] + 0.25, np.eye(3) - 0.125, np.asarray([0, 2])
+    for kind in ("cosface", "arcface"):
+        small = am.margin_softmax_loss(x, w, y, kind=kind, reduction="none")
+        large = am.margin_softmax_loss(1e200 * x, 1e-200 * w, y, kind=kind, reduction="none")
+        np.testing.assert_allclose(large, small, rtol=1e-12)
+
+
+def test_zero_vectors_get_no_gradient():
+    x, w, y = np.zeros((1, 3)), np.eye(3), np.asarray([1])
+    for kind in ("cosface", "arcface", "sphereface", "lsoftmax"):
+        form = lambda x, w, kind=kind: am.margin_softmax_loss(x, w, y, kind=kind)  # noqa: E731
+        _, (by_x, by_w) = am.value_and_grad(form, (0, 1))(x, w)
+        assert not by_x.any()
+        assert not by_w.any()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (lambda: am.apply_angular_margin(X, Y, m1=0), ValueError, "m1 is 0"),
+        (lambda: am.apply_angular_margin(X, Y, m2=28.6), ValueError, "radians"),
+        (lambda: am.apply_angular_margin(X, X), TypeError, "class indices"),
+        (lambda: am.apply_angular_margin(X, np.asarray([0, 3])), IndexError, "label 3"),
+        (lambda: am.apply_angular_margin(X, Y, scale=np.ones(4)), ValueError, "scale"),
+        (lambda: am.margin_softmax_loss(X, X, Y, kind="face"), ValueError, "'cosface'"),
+        (lambda: am.margin_softmax_loss(X, X[:, :2], Y, kind="cosface"), ValueError, "must match"),
+        (lambda: am.margin_softmax_loss(X, X, Y, kind="arcface", margin=28.6), ValueError, "m2"),
+    ],
+)
+def test_angular_arguments_that_do_not_fit(call, error, said):
+    with pytest.raises(error, match=said):
+        call()
