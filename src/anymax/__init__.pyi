@@ -122,6 +122,10 @@ from anymax.losses.regularization.niw import expected_gaussian_niw_kl as expecte
 from anymax.losses.regularization.niw import niw_kl as niw_kl
 from anymax.losses.regularization.niw import niw_meta_loss as niw_meta_loss
 from anymax.losses.regularization.regularizers import orthonormal_regularizer as orthonormal_regularizer
+from anymax.losses.segmentation.segmentation import dice_loss as dice_loss
+from anymax.losses.segmentation.segmentation import lovasz_hinge as lovasz_hinge
+from anymax.losses.segmentation.segmentation import lovasz_softmax as lovasz_softmax
+from anymax.losses.segmentation.segmentation import tversky_loss as tversky_loss
 from anymax.losses.sequences.ctc import ctc_loss as ctc_loss
 from anymax.losses.sequences.ratio import ratio_loss as ratio_loss
 from anymax.losses.theory.attention_regression import attention_regression_loss as attention_regression_loss

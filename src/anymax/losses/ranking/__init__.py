@@ -1,0 +1,1 @@
+"""Losses on the order of scored lists."""
