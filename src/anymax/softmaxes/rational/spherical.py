@@ -6,6 +6,7 @@ from anymax._array import Array
 from anymax._form import form
 from anymax.primitives.row_weights import row_log_weights, row_weights
 from anymax.softmaxes._rows import rows
+from anymax.softmaxes.rational._parameters import even, not_negative
 
 
 @form(
@@ -66,7 +67,7 @@ def spherical_softmax(
     .. [2] A. de Brebisson, P. Vincent, "An Exploration of Softmax Alternatives Belonging to the
        Spherical Loss Family", ICLR 2016, arXiv:1511.05042.
     """
-    value = (_not_negative("spherical_softmax", eps),)
+    value = (not_negative("spherical_softmax", eps),)
     r = rows("spherical_softmax", x, axis, where)
     return r.finish(row_weights(r.x, r.where, None, axis=r.axis, kind="spherical", value=value))
 
@@ -129,7 +130,7 @@ def log_spherical_softmax(
     .. [2] A. de Brebisson, P. Vincent, "An Exploration of Softmax Alternatives Belonging to the
        Spherical Loss Family", ICLR 2016, arXiv:1511.05042.
     """
-    value = (_not_negative("log_spherical_softmax", eps),)
+    value = (not_negative("log_spherical_softmax", eps),)
     r = rows("log_spherical_softmax", x, axis, where)
     return r.finish(row_log_weights(r.x, r.where, None, axis=r.axis, kind="spherical", value=value))
 
@@ -193,7 +194,7 @@ def taylor_softmax(
     .. [2] A. de Brebisson, P. Vincent, "An Exploration of Softmax Alternatives Belonging to the
        Spherical Loss Family", ICLR 2016, arXiv:1511.05042.
     """
-    value = (_even("taylor_softmax", order),)
+    value = (even("taylor_softmax", order),)
     r = rows("taylor_softmax", x, axis, where)
     return r.finish(row_weights(r.x, r.where, None, axis=r.axis, kind="taylor", value=value))
 
@@ -256,21 +257,6 @@ def log_taylor_softmax(
     .. [2] A. de Brebisson, P. Vincent, "An Exploration of Softmax Alternatives Belonging to the
        Spherical Loss Family", ICLR 2016, arXiv:1511.05042.
     """
-    value = (_even("log_taylor_softmax", order),)
+    value = (even("log_taylor_softmax", order),)
     r = rows("log_taylor_softmax", x, axis, where)
     return r.finish(row_log_weights(r.x, r.where, None, axis=r.axis, kind="taylor", value=value))
-
-
-def _not_negative(function: str, eps: float) -> float:
-    value = float(eps)
-    if not 0.0 <= value < float("inf"):
-        raise ValueError(f"{function}: eps is {eps}; a finite number of at least 0 fits")
-    return value
-
-
-def _even(function: str, order: int) -> float:
-    if isinstance(order, bool) or not hasattr(order, "__index__"):
-        raise TypeError(f"{function}: order is {order!r}; an even int fits")
-    if order < 2 or order % 2:
-        raise ValueError(f"{function}: order is {order}; an even number of at least 2 fits")
-    return float(order)

@@ -7,8 +7,8 @@ from typing import Any
 from anymax import _array
 from anymax._array import Array
 from anymax._form import form
-from anymax.softmaxes._rows import positive
-from anymax.softmaxes.structured._log_sigmoid import log_sigmoid, sigmoid
+from anymax.softmaxes.structured._levels import count_levels, log1mexp, parameter, staircase
+from anymax.softmaxes.structured._log_sigmoid import log_sigmoid
 
 
 @form(shapes="x: ... -> ...", papers=("1810.09488",), cost="O(n) a level")
@@ -70,16 +70,12 @@ def multi_level_activation(
     """
     name = "multi_level_activation"
     _array.required(name, x=x)
-    n = _count(name, num_levels)
+    n = count_levels(name, num_levels)
     xp = _array.namespace(name, x=x, steepness=steepness, spacing=spacing)
     x, k, h = _array.promote(xp, name, x=x, steepness=steepness, spacing=spacing)
     dtype = x.dtype
-    k, h = (_parameter(xp, name, w, v, x) for w, v in (("steepness", k), ("spacing", h)))
-    x = _array.widen(xp, x)
-    total = xp.zeros_like(x)
-    for i in range(1, n + 1):
-        total = total + sigmoid(xp, k * (x + h * (i - (n + 1) / 2)))
-    return _array.cast(xp, total, dtype)
+    k, h = (parameter(xp, name, w, v, x) for w, v in (("steepness", k), ("spacing", h)))
+    return _array.cast(xp, staircase(xp, _array.widen(xp, x), n, k, h), dtype)
 
 
 @form(shapes="x: ..., thresholds: T -> ... C", papers=("1810.09488",), cost="O(n)")
@@ -142,7 +138,7 @@ def ordered_logit_log_softmax(
     x, t, k = _array.promote(xp, name, x=x, thresholds=thresholds, steepness=steepness)
     _check_thresholds(xp, name, t)
     dtype = x.dtype
-    k = _parameter(xp, name, "steepness", k, x)
+    k = parameter(xp, name, "steepness", k, x)
     x, t = (_array.widen(xp, a) for a in (x, t))
     x = x[..., None]
     k = k if _array.is_scalar(k) else k[..., None]
@@ -152,37 +148,9 @@ def ordered_logit_log_softmax(
     below = xp.concat([log_sigmoid(xp, -u), none], axis=-1)
     log_p = at_least + below
     if t.shape[0] > 1:
-        gap = _log1mexp(xp, k * (t[1:] - t[:-1])) + none
+        gap = log1mexp(xp, k * (t[1:] - t[:-1])) + none
         log_p = log_p + xp.concat([none, gap, none], axis=-1)
     return _array.cast(xp, log_p, dtype)
-
-
-def _log1mexp(xp: Any, d: Array) -> Array:
-    """``log(1 - exp(-d))`` for d > 0; each branch where it keeps its digits."""
-    small = d < 0.6931471805599453
-    near = xp.log(-xp.expm1(-xp.where(small, d, xp.full_like(d, 0.5))))
-    far = xp.log1p(-xp.exp(-xp.where(small, xp.ones_like(d), d)))
-    return xp.where(small, near, far)
-
-
-def _count(function: str, n: Any) -> int:
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
-        raise TypeError(f"{function}: num_levels is {n!r}; a positive int fits")
-    if n.__index__() < 1:
-        raise ValueError(f"{function}: num_levels is {n}; a positive int fits")
-    return n.__index__()
-
-
-def _parameter(xp: Any, function: str, name: str, value: Any, x: Array) -> Array:
-    """A positive number, or an array beside `x` in the dtype of the sums."""
-    if _array.is_scalar(value) or value is None:
-        return positive(function, name, value)
-    _array.check_broadcast(function, name, value, x.shape, "x")
-    if _array.values_known(value):
-        good = xp.all(xp.isfinite(value) & (value > 0))
-        if _array.values_known(good) and not bool(good):
-            raise ValueError(f"{function}: {name} must be positive and finite everywhere")
-    return _array.widen(xp, value)
 
 
 def _check_thresholds(xp: Any, function: str, t: Array) -> None:
