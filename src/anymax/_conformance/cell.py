@@ -30,8 +30,10 @@ class NotTaken(Exception):
 
 
 def outputs_of(y: Any) -> tuple[Any, ...]:
-    """The results of a call as a tuple."""
-    return tuple(y) if isinstance(y, (tuple, list)) else (y,)
+    """The arrays that a call returned, those of nested tuples among them, in one tuple."""
+    if isinstance(y, (tuple, list)):
+        return tuple(z for part in y for z in outputs_of(part))
+    return (y,)
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,13 @@ class Cell:
         return self.backend != "reference"
 
     def tolerance(self, case: Case) -> Tolerance:
-        return tolerance(self.entry.primitive, self.dtype).times(case.condition)
+        return tolerance(self.entry.primitive, self.dtype_of(case)).times(case.condition)
+
+    def dtype_of(self, case: Case) -> str:
+        """The dtype that floating results have: the library's own if no argument is floating."""
+        if any(x.dtype.kind == "f" for _, x in case.slots()):
+            return self.dtype
+        return "float32" if self.column.library == "torch" else "float64"
 
     def cases(self, **flags: bool) -> list[Case]:
         """The cases that run here, those with the given flags."""

@@ -36,7 +36,7 @@ def _judge(cell: Cell, case: Case, results: Any, what: str) -> None:
         assert tuple(y.shape) == e.shape, f"{what}: shape {tuple(y.shape)}, not {e.shape}"
         name = _array.dtype_name(y)
         kinds = {"b": ("bool",), "i": ("int",), "u": ("int", "uint"), "c": ("complex",)}
-        same = name.startswith(kinds.get(e.dtype.kind, (cell.dtype,)))
+        same = name.startswith(kinds.get(e.dtype.kind, (cell.dtype_of(case),)))
         assert same, f"{what}: dtype {name}, not {cell.dtype}"
         if what == "meta":
             assert y.device.type == "meta", f"the result is on {y.device}"

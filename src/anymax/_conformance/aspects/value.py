@@ -26,7 +26,7 @@ def check(cell: Cell) -> float | None:
 def _one(cell: Cell, case: Case) -> float:
     results = cell.raw(case)
     for y, e in zip(results, cell.expected(case)):
-        check_kind(cell.column, cell.dtype, y, e)
+        check_kind(cell.column, cell.dtype_of(case), y, e)
     return cell.judge(results, case)
 
 
