@@ -27,6 +27,8 @@ RIVALS = {
     "SciPy": Rival("scipy", "numpy", "numpy", ("cpu",)),
     "torch": Rival("torch", "torch", "torch"),
     "torch.compile": Rival("torch", "torch", "torch"),
+    "torch linear": Rival("torch", "torch", "torch"),  # torch's own fused function
+    "torch chunks": Rival("torch", "torch", "torch"),  # the same, set to save memory
     "jax.jit": Rival("jax", "jax", "host"),
     "numpy": Rival("numpy", "numpy", "numpy", ("cpu",)),
     "entmax": Rival("entmax", "torch", "torch", ("cpu",)),

@@ -21,6 +21,7 @@ _ROUNDINGS = {
     "row_cross_entropy": (16.0, 1.0),
     "ctc": (16.0, 1.0),
     "linear_cross_entropy": (32.0, 1.0),  # logits are sums of products, rounded
+    "linear_kl_div": (32.0, 1.0),
     "attend": (64.0, 1.0),
     "pairwise_logsumexp": (64.0, 1.0),  # logits are products, divided by small temperatures
     "pairwise_softplus": (64.0, 1.0),

@@ -158,3 +158,11 @@ def check_class_weight(function: str, weight: Array | None, num_classes: int) ->
             f"{function}: weight has shape {_array.shape_text(weight.shape)}; "
             f"one weight per class fits, ({num_classes},)"
         )
+
+
+def flat_mask(xp: Any, where: Array, rows: tuple) -> Array:
+    """(1 or N, 1 or V): a mask of the shape of the logits is the only one that is as large."""
+    last = where.shape[-1] if where.ndim else 1
+    if _array.size(where.shape[:-1]) == 1:
+        return xp.reshape(where, (1, last))
+    return xp.reshape(xp.broadcast_to(where, (*rows, last)), (_array.size(rows), last))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from anymax import _array, _shapes
 from anymax._array import Array
 from anymax._form import form
-from anymax.losses._classes import check_class_weight
+from anymax.losses._classes import check_class_weight, flat_mask
 from anymax.losses._cross_entropy import Counts, counted
 from anymax.losses._reduction import check_reduction
 from anymax.losses._targets import check_smoothing
@@ -201,7 +201,7 @@ def _prepare(hidden, w, target, bias, where, weight, ignore_index, shift) -> _Ca
     check_class_weight(_NAME, weight, num_classes)
     hidden, target, where = _shifted(hidden, target, where, shift)
     rows = tuple(target.shape)
-    where = None if where is None else _flat_mask(xp, where, rows)
+    where = None if where is None else flat_mask(xp, where, rows)
     wide = _array.accumulator(xp, hidden)
     counts = counted(xp, _NAME, xp.reshape(target, (-1,)), weight, ignore_index, num_classes, wide)
     flat = xp.reshape(hidden, (_array.size(rows), hidden.shape[-1]))
@@ -223,14 +223,6 @@ def _shifted(hidden: Array, target: Array, where: Array | None, shift: int):
     if where is not None and where.ndim > 1 and where.shape[-2] > 1:
         where = where[..., :stop, :]
     return hidden[..., :stop, :], target[..., shift:], where
-
-
-def _flat_mask(xp: Any, where: Array, rows: tuple) -> Array:
-    """(1 or N, 1 or V): a mask of the shape of the logits is the only one that is as large."""
-    last = where.shape[-1] if where.ndim else 1
-    if _array.size(where.shape[:-1]) == 1:
-        return xp.reshape(where, (1, last))
-    return xp.reshape(xp.broadcast_to(where, (*rows, last)), (_array.size(rows), last))
 
 
 def _check_eps(eps: float) -> float:
