@@ -1,0 +1,1 @@
+"""Losses that tell pairs of vectors apart."""
