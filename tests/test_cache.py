@@ -47,8 +47,9 @@ def home(tmp_path):
 
 
 def start(home, code, **environment):
-    script = home / "script.py"
-    script.write_text(textwrap.dedent(code))
+    script, text = home / "script.py", textwrap.dedent(code)
+    if not script.exists() or script.read_text() != text:  # another process may be reading it
+        script.write_text(text)
     path = os.pathsep.join([str(home / "site"), *(p for p in sys.path if "site-packages" in p)])
     env = os.environ | {"PYTHONPATH": path, "NUMBA_CACHE_DIR": str(home / "cache")} | environment
     env = {name: value for name, value in env.items() if value}

@@ -194,10 +194,9 @@ class Primitive:
     ) -> tuple[Any, Callable]:
         """The outputs, and a pullback: gradients made on the way if the hint came true."""
         ready: list = []
-        if kernel is not None and kernel.fused and hint is not None and any(needs):
-            out, grads = kernel.function(kernel.fused)(tuple(operands), hint, needs, **options)
-            if not isinstance(grads, tuple):  # of the first operand alone
-                grads = (grads, *(None,) * (len(operands) - 1))
+        fused = kernel is not None and kernel.fused and hint is not None and any(needs)
+        if fused:
+            out, grads = self._fused(kernel, operands, options, hint, needs)
             ready.append(grads)
         elif kernel is not None:
             out = self.run(kernel, operands, options)
@@ -207,14 +206,22 @@ class Primitive:
         def pullback(
             operands: tuple, outputs: tuple, cotangents: tuple, by: Kernel | None
         ) -> tuple:
-            if ready and by is not None:
-                grads = ready.pop()  # given away once: the caller may write into it
-                factor = _factor(cotangents, hint, grads)
-                if factor is not None:
-                    return _scaled(grads, factor)
+            held = ready.pop() if ready and by is not None else None  # the caller may write into it
+            factor = _factor(cotangents, hint, operands) if fused and by is not None else None
+            if factor is not None:
+                if held is None:  # a second time: by the same steps, for the same bits
+                    held = self._fused(by, operands, options, hint, needs)[1]
+                return _scaled(held, factor)
             return self.gradient(by, operands, outputs, cotangents, needs, options)
 
         return out, pullback
+
+    def _fused(self, kernel, operands, options: dict, hint, needs) -> tuple[Any, tuple]:
+        """The outputs, and the gradients for a first cotangent that is `hint` everywhere."""
+        out, grads = kernel.function(kernel.fused)(tuple(operands), hint, needs, **options)
+        if not isinstance(grads, tuple):  # of the first operand alone
+            grads = (grads, *(None,) * (len(operands) - 1))
+        return out, grads
 
     def _record(self, kernel: Kernel | None, operands: Sequence, options: dict, hint) -> Any:
         """One node on the tape, with the primitive's own gradient."""
@@ -245,7 +252,7 @@ def _lane(call: Callable, cls: type) -> Callable | None:
     return None
 
 
-def _factor(cotangents: tuple, hint: float | None, grads: tuple) -> float | None:
+def _factor(cotangents: tuple, hint: float | None, operands: Sequence) -> float | None:
     """How many times the hint the cotangent is, if it is one constant, else None.
 
     A loss that is divided, or scaled, before it is differentiated still has its gradient ready.
@@ -257,7 +264,7 @@ def _factor(cotangents: tuple, hint: float | None, grads: tuple) -> float | None
     if bool((g == hint).all()):
         return 1.0
     first = float(g[(0,) * g.ndim])
-    half = any(x is not None and dtype_name(x) in HALVES for x in grads)
+    half = any(x is not None and dtype_name(x) in HALVES for x in operands)
     return None if half or not bool((g == first).all()) else first / hint
 
 
