@@ -42,7 +42,7 @@ class _Trellis(NamedTuple):
         return _States(self.blanks[..., t, None], self.labels[..., t, :])
 
 
-def _trellis(xp, logp, target, input_lengths, target_lengths, blank: int) -> _Trellis:
+def _trellis(xp, logp, target, input_lengths, target_lengths, *, blank: int) -> _Trellis:
     frames = _array.arange(xp, logp.shape[-2], target, target.dtype) < input_lengths[..., None]
     real = _array.arange(xp, target.shape[-1], target, target.dtype) < target_lengths[..., None]
     y = xp.where(real, target, xp.full_like(target, blank))
@@ -141,7 +141,7 @@ def _loss(xp: Any, trellis: _Trellis, a: _States, shift: Array) -> Array:
 
 
 def _reference(xp, logp, target, input_lengths, target_lengths, *, blank):
-    trellis = _trellis(xp, logp, target, input_lengths, target_lengths, blank)
+    trellis = _trellis(xp, logp, target, input_lengths, target_lengths, blank=blank)
     a = _start(trellis)
     shift = a.blank[..., 0]
     for t in range(logp.shape[-2]):
@@ -158,7 +158,7 @@ def _occupancy(xp: Any, operands: tuple, blank: int) -> Array:
     would not do.
     """
     logp, *others = operands
-    trellis = _trellis(xp, logp, *others, blank)
+    trellis = _trellis(xp, logp, *others, blank=blank)
     steps = range(logp.shape[-2])
     a, forward = _start(trellis), []
     for t in steps:

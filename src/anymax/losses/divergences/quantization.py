@@ -10,7 +10,7 @@ from anymax._form import form
 from anymax.losses._classes import flat_mask
 from anymax.losses._reduction import check_reduction, reduced
 from anymax.primitives.linear_kl_div import linear_kl_div as kl_of_rows
-from anymax.softmaxes._operands import check_count, common_shape, operands
+from anymax.softmaxes._operands import beside_tape, check_count, common_shape, operands
 from anymax.softmaxes._rows import positive
 
 _GRAM = "w: ... O I, reference: ... O I, gram: I I -> ... O"
@@ -192,7 +192,7 @@ def linear_kl_div(
     temperature : float or array ()
         T > 0, which divides the logits of both; an array is differentiated too.
     chunk_size : int, optional
-        Tokens whose logits are held at a time; about 2**23 logits of each by default.
+        Tokens whose logits are held at a time; about 2**22 logits of each by default.
     where : boolean array, broadcastable to (..., V)
         True where a class takes part.  Shape (..., 1) keeps or drops whole examples.
     weight : array, broadcastable to (...)
@@ -255,10 +255,10 @@ def linear_kl_div(
         xp, name, **given, weight=weight, temperature=temperature
     )
     dtype = four[0].dtype
-    h_s, w_s, h_t, w_t = (_array.widen(xp, x) for x in four)
+    h_s, w_s, h_t, w_t = (beside_tape(xp, _array.widen(xp, x)) for x in four)
     t = positive(name, "temperature", temperature) if _array.is_scalar(temperature) else temperature
     if not _array.is_scalar(t) or t != 1.0:
-        t = t if _array.is_scalar(t) else _array.widen(xp, t)
+        t = t if _array.is_scalar(t) else beside_tape(xp, _array.widen(xp, t))
         h_s, h_t = h_s / t, h_t / t
     flat = None if where is None else flat_mask(xp, where, rows)
     count = _array.size(rows)
@@ -272,6 +272,6 @@ def linear_kl_div(
         live = xp.reshape(xp.broadcast_to(xp.any(flat, axis=-1), (count,)), rows)
     if weight is not None:
         _array.check_broadcast(name, "weight", weight, rows, "the unreduced loss")
-        weight = _array.widen(xp, weight)
+        weight = beside_tape(xp, _array.widen(xp, weight))
     y = reduced(xp, xp.reshape(cost, rows), reduction, live=live, weight=weight)
     return _array.cast(xp, y, dtype)

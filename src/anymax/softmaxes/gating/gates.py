@@ -175,10 +175,10 @@ def activation_dense_to_sparse_gate(
        mixture of experts?", arXiv:2401.13875, 2024.
     """
     name = "activation_dense_to_sparse_gate"
-    if not callable(activation) and activation not in _ACTIVATIONS:
+    if not callable(activation) and activation not in ACTIVATIONS:
         raise ValueError(
             f"{name}: activation is {activation!r}; one of "
-            f"{', '.join(map(repr, _ACTIVATIONS))} or a callable fits"
+            f"{', '.join(map(repr, ACTIVATIONS))} or a callable fits"
         )
     ops, x, b = _scores(name, scores, bias, axis, where, temperature)
     xp = ops.xp
@@ -188,7 +188,7 @@ def activation_dense_to_sparse_gate(
     inner = (
         z if bias_inside else select(xp, keep, xp.where(x == xp.inf, xp.full_like(x, xp.nan), x))
     )
-    y = activation(inner) if callable(activation) else _ACTIVATIONS[activation](xp, inner)
+    y = activation(inner) if callable(activation) else ACTIVATIONS[activation](xp, inner)
     z = select(xp, keep, y if bias_inside else y + select(xp, keep, b))
     return _gate(name, ops, z, keep, axis, ops.arrays[2])
 
@@ -209,7 +209,7 @@ def _relu(xp: Any, x: Array) -> Array:
     return xp.where(x > 0, x, x * 0.0)
 
 
-_ACTIVATIONS: dict[str, Callable[[Any, Array], Array]] = {
+ACTIVATIONS: dict[str, Callable[[Any, Array], Array]] = {
     "sigmoid": _sigmoid,
     "tanh": _tanh,
     "gelu": _gelu,

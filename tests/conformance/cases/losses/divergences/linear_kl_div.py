@@ -36,7 +36,7 @@ CASES = [
          smooth=True, condition=4.0),
     Case("sum", _FOUR, {"temperature": 0.5, "reduction": "sum",
                         "where": np.asarray([[[True], [False], [True]]])}, condition=4.0),
-    Case("itself", (_S, _VS, _S, _VS), _ROWS, condition=4.0),
+    Case("itself", (_S, _VS, _S, _VS), _ROWS, wrt=(), condition=4.0),
     Case("one_state", (_S[0, 0], _VS, _T[0, 0], _VT), condition=4.0),
     Case("no_row", (np.zeros((0, 3)), _VS, np.zeros((0, 2)), _VT)),
 ]  # fmt: skip
