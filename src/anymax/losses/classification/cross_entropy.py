@@ -278,12 +278,14 @@ def lse_square_loss(
     _array.check_mask(name, "where", where, logits.shape, "logits")
     x, weight = _array.promote(xp, name, logits=logits, weight=weight)
     dtype, x, weight = x.dtype, _array.widen(xp, x), _array.widen(xp, weight)
-    keep = kept(xp, x, where)  # selected here, too: the slope of an infinite square is infinite
+    keep = kept(xp, x, where)  # selected here, too: the slope of a NaN squared is NaN
     lse = row_logsumexp(select(xp, keep, x), keep, axis=(axis,), scale=1.0)
     if weight is not None:
         _array.check_broadcast(name, "weight", weight, lse.shape, "the unreduced loss")
     live = lse != -xp.inf
-    square = float(coeff) * xp.square(select(xp, live, lse))
+    over = lse == xp.inf  # its square has no slope that could be passed on
+    square = float(coeff) * xp.square(select(xp, live & ~over, lse))
+    square = square + select(xp, over, xp.full_like(square, xp.inf))
     return _array.cast(xp, reduced(xp, square, reduction, live=live, weight=weight), dtype)
 
 

@@ -12,7 +12,7 @@ _EPSILON = (np.asarray(-1.0), 0.5, np.asarray([[0.25, 1.0, 2.0]]))
 
 CASES = [
     *labelled_cases(),
-    Case("focal", (_X, _Y), {"gamma": 1.5, "epsilon": np.asarray(-0.5)}, wrt=(0, "epsilon"),
+    Case("focal", (_X, _Y), {"gamma": 2.0, "epsilon": np.asarray(-0.5)}, wrt=(0, "epsilon"),
          smooth=True),
     Case("powers", (_X, _Y), {"epsilon": _EPSILON}, wrt=(0, ("epsilon", 0), ("epsilon", 2)),
          smooth=True),
