@@ -122,9 +122,10 @@ def step(
     rest = xp.matmul(xp.sum(g.da[:, :, None] * found, axis=1), layer.u)
     rest = rest + asked[:, None] * layer.omega + g.ds[:, None] * layer.w_sum
     pull = 2.0 * g.dq[:, None] * h
-    dh = xp.matmul(pull, layer.gram) + rest
+    back = xp.matmul(pull, layer.gram)
+    dh = back + rest
     totals, products = _overlap(xp, requests, g.da)
-    products = products + _products(xp, pull, rest, asked, g.ds, layer)
+    products = products + _products(xp, pull, back, rest, asked, g.ds, float(layer.v.shape[0]))
     u = layer.u - lr * xp.matmul(xp.matmul(layer.u, transpose(h)), pull)
     u_inv_t = layer.u_inv_t + lr * _inverse(xp, h, pull, layer.u_inv_t, lr)
     omega = layer.omega - lr * _push(xp, h, g, xp.sum(h * layer.omega, axis=-1), g.ds)
@@ -153,11 +154,12 @@ def _overlap(xp: Any, requests: Requests, da: Array) -> tuple[Array, Array]:
     return columns, xp.sum(da[:, :, None] * columns, axis=1)
 
 
-def _products(xp: Any, pull: Array, rest: Array, asked: Array, ds: Array, layer: Layer) -> Array:
+def _products(
+    xp: Any, pull: Array, back: Array, rest: Array, asked: Array, ds: Array, num_classes: float
+) -> Array:
     """Products (m, m) of the gradients of pairs of examples, but for Y Y^T."""
     crossed = xp.matmul(pull, xp.matrix_transpose(rest)) + ds[:, None] * asked[None, :]
-    squares = xp.matmul(xp.matmul(pull, layer.gram), xp.matrix_transpose(pull))
-    squares = squares + float(layer.v.shape[0]) * ds[:, None] * ds[None, :]
+    squares = xp.matmul(back, xp.matrix_transpose(pull)) + num_classes * ds[:, None] * ds
     return squares + crossed + xp.matrix_transpose(crossed)
 
 
