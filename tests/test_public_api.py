@@ -33,6 +33,8 @@ DEFAULTS = {
     "alibi_slopes": None, "lengths": None, "return_lse": False, "keepdims": False,
 }  # fmt: skip
 STACKED = {"merge_softmax_states"}  # parts lie along the first axis
+OWN = {"potential_resampling_weights": {"temperature": 0.1}}  # the paper's scale of 10
+BY_SEQUENCE = {"gspo_loss"}  # reduction "seq-mean-token-mean" by default
 SUMMED = {"attention_regression_loss", "node_parity_penalty"}  # reduction "sum" by default
 
 
@@ -181,10 +183,11 @@ def test_signature_follows_the_conventions(key):
     for p in options:
         if p.name in DEFAULTS and (form.module == "attentions" or p.name not in COMMON):
             first = p.name == "axis" and form.name in STACKED
-            wanted = 0 if first else DEFAULTS[p.name]
+            wanted = 0 if first else OWN.get(form.name, DEFAULTS).get(p.name, DEFAULTS[p.name])
             assert p.default == wanted, f"{key}: default of {p.name}"
         if p.name == "reduction":
-            assert p.default == ("sum" if form.name in SUMMED else "mean")
+            usual = "seq-mean-token-mean" if form.name in BY_SEQUENCE else "mean"
+            assert p.default == ("sum" if form.name in SUMMED else usual)
     common = [p.name for p in options if p.name in COMMON]
     if form.module == "attentions":
         assert common == [name for name in COMMON if name in common]

@@ -172,7 +172,7 @@ def attention_erm_loss(
     _array.check_broadcast(name, "target", target, rows, "the examples")
     if weight is not None:
         _array.check_broadcast(name, "weight", weight, rows, "the unreduced loss")
-    u = signed(xp, name, target, case.x.dtype) * _prediction(case, *case.arrays[:3])
+    u = _prediction(case, *case.arrays[:3]) * signed(xp, name, target, case.x.dtype)
     loss = _decreasing(xp, select(xp, case.live, u), kind)
     weight = None if weight is None else case.arrays[3]
     return case.finish(reduced(xp, loss, reduction, live=case.live, weight=weight))

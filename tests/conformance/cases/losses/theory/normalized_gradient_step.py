@@ -9,8 +9,8 @@ _A, _B = _RNG.normal(size=(3, 2)), _RNG.normal(size=(3, 2))
 _LR = {"lr": np.asarray(0.5)}
 
 CASES = [
-    Case("smooth", (_A, _B), _LR, wrt=(0, 1, "lr"), smooth=True, compiled=True, condition=16.0),
-    Case("default", (_A, _B), condition=16.0),
+    Case("smooth", (_A, _B), _LR, wrt=(0, 1, "lr"), smooth=True, condition=16.0),
+    Case("default", (_A, _B), compiled=True, condition=16.0),
     Case("zero", (_A, 0 * _B), wrt=(0,)),
     Case("nan", (np.ones(2), np.asarray([1.0, np.nan])), wrt=()),
     Case("scalar", (np.asarray(2.0), np.asarray(-0.5)), wrt=(0,)),

@@ -1,0 +1,1 @@
+"""Losses of policies: advantages, clipped policy gradients, soft Q-learning, path consistency."""
