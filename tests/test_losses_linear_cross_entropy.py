@@ -78,7 +78,7 @@ def test_chunks_cover_every_row_once_and_follow_from_the_shape():
         ranges = chunks(count, classes, size)
         assert [a for a, _ in ranges[1:]] == [b for _, b in ranges[:-1]]
         assert (ranges[0][0], ranges[-1][1]) == (0, count)
-    assert max(b - a for a, b in chunks(1 << 14, 1 << 15, None)) * (1 << 15) <= 1 << 23
+    assert max(b - a for a, b in chunks(1 << 14, 1 << 15, None)) * (1 << 15) <= 1 << 22
 
 
 # -- memory ------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 from anymax._array import Array
 from anymax.primitives._masked import kept, safe_max, select
 
-_CELLS, _LEAST = 1 << 23, 128  # logits at a time, and rows: fewer make poor products
+_CELLS, _LEAST = 1 << 22, 128  # logits at a time, and rows: fewer make poor products
 
 
 def chunks(count: int, num_classes: int, chunk_size: int | None) -> list[tuple[int, int]]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 from anymax import _array
 from anymax._array import Array, stop_gradient
@@ -58,10 +59,12 @@ def _weights(xp, s, t, where):
 def _vjp(xp, operands, outputs, cotangents, needs, *, chunk_size):
     """Logits are computed again, chunk by chunk; every product is of a chunk."""
     count, num_classes = operands[0].shape[0], operands[1].shape[0]
+    g = cotangents[0]
+    g = xp.zeros_like(outputs[0]) if g is None else g
     states: dict[int, list[Array]] = {0: [], 2: []}
     totals: dict[int, Array] = {}
     for r in chunks(count, num_classes, chunk_size):
-        for i, part in enumerate(_chunk_vjp(xp, operands, outputs[0], cotangents[0], needs, r)):
+        for i, part in enumerate(_chunk_vjp(xp, operands, outputs[0], g, needs, r)):
             if part is None:
                 continue
             if i in states:
@@ -85,8 +88,9 @@ def _slopes(xp, operands, cost, r):
     return (by_student, h_s, v_s), (by_teacher, h_t, v_t)
 
 
-def _chunk_vjp(xp, operands, cost, g, needs, r):
-    g = xp.expand_dims(rows_at(g, r), axis=-1)
+def _chunk_vjp(xp: Any, operands: tuple, cost: Array, g: Any, needs: tuple, r: Any) -> list:
+    rows: Any = rows_at(g, r)
+    g = rows[:, None]
     grads: list[Array | None] = []
     for i, (slope, h, v) in enumerate(_slopes(xp, operands, rows_at(cost, r), r)):
         dz = select(xp, g != 0, select(xp, g != 0, slope) * g)

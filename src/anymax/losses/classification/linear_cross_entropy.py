@@ -86,7 +86,7 @@ def linear_cross_entropy(
         :math:`\partial\ell/\partial y` exceeds it, relative to the largest cotangent.  0 is exact;
         Cut Cross-Entropy uses ``finfo(dtype).eps / 32``.
     chunk_size : int, optional
-        Tokens whose logits are held at a time; about 2**23 logits by default.
+        Tokens whose logits are held at a time; about 2**22 logits by default.
     reduction : {"mean", "sum", "none"}
         The mean divides by the sum of the target classes' weights; examples left out don't count.
     return_lse : bool

@@ -12,6 +12,7 @@ from anymax.losses._cross_entropy import Counts, counted
 from anymax.losses._reduction import check_reduction
 from anymax.primitives._masked import select
 from anymax.primitives.row_cross_entropy import row_cross_entropy
+from anymax.softmaxes._operands import beside_tape
 
 _NAME = "nested_prefix_cross_entropy"
 _SHAPES = "hidden: ... D, w: C D, target: ... -> "
@@ -113,7 +114,10 @@ def nested_prefix_cross_entropy(
         xp, _NAME, hidden=hidden, w=w, weight=weight, width_weight=width_weight
     )
     dtype = hidden.dtype
-    hidden, w, weight, a = (_array.widen(xp, x) for x in (hidden, w, weight, width_weight))
+    hidden, w, weight, a = (
+        x if x is None else beside_tape(xp, _array.widen(xp, x))
+        for x in (hidden, w, weight, width_weight)
+    )
     check_class_weight(_NAME, weight, w.shape[0])
     if a is not None and tuple(a.shape) != (len(ends),):
         raise ValueError(

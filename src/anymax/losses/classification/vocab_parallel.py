@@ -11,6 +11,7 @@ from anymax._form import form
 from anymax.losses._reduction import check_reduction, reduced
 from anymax.losses._targets import check_labels, check_smoothing
 from anymax.primitives._masked import kept, nonzero, select
+from anymax.softmaxes._operands import beside_tape
 
 _NAME = "vocab_parallel_cross_entropy"
 
@@ -152,12 +153,12 @@ def _prepare(logit_shards, target, where, ignore_index) -> _Case:
     dtype = shards[0].dtype
     sizes = [x.shape[-1] for x in shards]
     _array.check_mask(_NAME, "where", where, (*rows, sum(sizes)), "the logits (..., V)")
-    target = _array.as_index(xp, target)
+    target = beside_tape(xp, _array.as_index(xp, target))
     valid = target != ignore_index
     check_labels(xp, _NAME, target, valid, sum(sizes))
     found, start = [], 0
     for x, size in zip(shards, sizes):
-        x = xp.asarray(_array.widen(xp, x))
+        x = beside_tape(xp, _array.widen(xp, x))
         part = where
         if where is not None and where.ndim and where.shape[-1] != 1:
             part = where[..., start : start + size]

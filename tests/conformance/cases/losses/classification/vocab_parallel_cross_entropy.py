@@ -18,10 +18,10 @@ def _split(x, *ends):
 
 
 CASES = [
-    Case("edges", (_split(_EDGES, 2), _LABELS), {"where": _WHERE, **_ROWS}, compiled=True),
+    Case("edges", (_split(_EDGES, 2, 2), _LABELS), {"where": _WHERE, **_ROWS}, compiled=True),
     Case("smoothed_edges", (_split(_EDGES, 2), _LABELS),
          {"where": _WHERE, "label_smoothing": 0.25, **_ROWS}),
-    Case("mean", (_split(_X, 1, 1, 4), _Y), smooth=True, compiled=True),
+    Case("mean", (_split(_X, 1, 4), _Y), smooth=True, compiled=True),
     Case("others", (_split(_X, 2), _Y), {"label_smoothing": 0.25, "smoothing": "others"},
          smooth=True),
     Case("sum", (_split(_X, 3), _Y), {"label_smoothing": 0.25, "reduction": "sum",
@@ -59,6 +59,13 @@ def ORACLE(
     if reduction == "none":
         return loss
     return np.sum(loss) / (max(live.sum(), 1) if reduction == "mean" else 1)
+
+
+def DRAW(rng):
+    n, *sizes = (int(m) for m in rng.integers(1, 6, size=int(rng.integers(2, 5))))
+    shards = tuple(rng.normal(size=(n, size)) for size in sizes)
+    options = {"label_smoothing": 0.25, "smoothing": str(rng.choice(["uniform", "others"]))}
+    return Case("drawn", (shards, rng.integers(0, sum(sizes), size=n)), options)
 
 
 def _joined(form, case):
