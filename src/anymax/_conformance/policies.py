@@ -54,7 +54,7 @@ def aggregated(
     reduction: str = "mean",
     length: float | None = None,
     empty: str = "drop",
-) -> np.ndarray:
+) -> Any:
     """Losses of tokens as one number, by loops over sequences."""
     keep = live(where, loss)
     loss = np.where(keep, loss, 0)

@@ -256,8 +256,8 @@ def path_consistency_policy_loss(
     if hinge_coeff and level != "response":
         raise ValueError(f"{name}: hinge_coeff goes with level 'response', not {level!r}")
     _array.required(name, logp=logp, ref_logp=ref_logp, value=value, reward=reward)
-    held = (_array.stop_gradient(x) for x in (ref_logp, value, reward))
-    case = _path(name, logp, *held, states, where, weight)
+    ref_logp, value, reward = map(_array.stop_gradient, (ref_logp, value, reward))
+    case = _path(name, logp, ref_logp, value, reward, states, where, weight)
     xp = case.ops.xp
     if level == "response":
         loss = _response(name, case, beta, clip, hinge_coeff, reduction)
