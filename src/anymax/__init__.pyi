@@ -10,6 +10,8 @@ from anymax._grad import vjp as vjp
 from anymax._version import __version__ as __version__
 from anymax.attentions.dense.dot_product import attention_weights as attention_weights
 from anymax.attentions.dense.dot_product import dot_product_attention as dot_product_attention
+from anymax.attentions.dense.relu import relu_attention as relu_attention
+from anymax.attentions.dense.sigmoid import sigmoid_attention as sigmoid_attention
 from anymax.losses.classification.binary import binary_cross_entropy as binary_cross_entropy
 from anymax.losses.classification.binary import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from anymax.losses.classification.cross_entropy import cross_entropy as cross_entropy

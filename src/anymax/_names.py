@@ -3,6 +3,8 @@
 TOP: dict[str, str] = {
     "attention_weights": "anymax.attentions.dense.dot_product",
     "dot_product_attention": "anymax.attentions.dense.dot_product",
+    "relu_attention": "anymax.attentions.dense.relu",
+    "sigmoid_attention": "anymax.attentions.dense.sigmoid",
     "aggregate_loss": "anymax.losses.policy.aggregation",
     "apply_angular_margin": "anymax.losses.margins.margin_softmax",
     "approx_ndcg_loss": "anymax.losses.ranking.ranking",
@@ -446,5 +448,7 @@ MODULES: dict[str, dict[str, str]] = {
     "attentions": {
         "attention_weights": "anymax.attentions.dense.dot_product",
         "dot_product_attention": "anymax.attentions.dense.dot_product",
+        "relu_attention": "anymax.attentions.dense.relu",
+        "sigmoid_attention": "anymax.attentions.dense.sigmoid",
     },
 }

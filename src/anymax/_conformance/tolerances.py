@@ -23,6 +23,7 @@ _ROUNDINGS = {
     "linear_cross_entropy": (32.0, 1.0),  # logits are sums of products, rounded
     "linear_kl_div": (32.0, 1.0),
     "attend": (64.0, 1.0),
+    "attend_map": (64.0, 1.0),
     "pairwise_logsumexp": (64.0, 1.0),  # logits are products, divided by small temperatures
     "pairwise_softplus": (64.0, 1.0),
     "plain": (64.0, 1e-30),

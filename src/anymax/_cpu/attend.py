@@ -138,6 +138,14 @@ def backward(
     """
     if operands[0].shape[-2] <= THIN:
         outputs = evaluate(operands, options, thin=False)
+    return differentiate(operands, outputs, cotangents, needs, options)
+
+
+def differentiate(
+    operands: tuple[Any, ...], outputs: tuple[Any, ...], cotangents: tuple[Any, ...], needs: Any,
+    options: dict[str, Any],
+) -> tuple[Any, ...]:  # fmt: skip
+    """One gradient per operand, None where not needed."""
     call = describe(operands, options)
     known: list[Any] = [
         None if x is None else widen(x).astype(call.dtype, copy=False)

@@ -28,6 +28,7 @@ from .attend_lanes import (
 from .attend_pack import LEFT, copy_row
 from .attend_power import exp2
 from .attend_rows import fill, finish_scores
+from .attend_weights import grade_map
 from .jit import jit
 from .tile import ROWS, VECTORS, product_add, product_add_narrow
 
@@ -112,10 +113,12 @@ def _grade_strip(
             continue
         cap = caps + line if p.softcap > 0 else 0
         finish_scores(p, h, x + line, row, first, count, spare, cap, like)
-        _grade_row(
-            x + line, ds + line, count, p.power, p.norm + 2 * (at + r) * s,
-            peek(p.delta + (at + r) * s, like), like,
-        )  # fmt: skip
+        delta = peek(p.delta + (at + r) * s, like)
+        if p.kind:
+            rest = peek(p.norm + (2 * (at + r) + 1) * s, like)
+            grade_map(x + line, ds + line, count, p.kind, p.lift, p.order, delta, rest, like)
+        else:
+            _grade_row(x + line, ds + line, count, p.power, p.norm + 2 * (at + r) * s, delta, like)
         if p.dbias:
             _bias_row(p, h, ds + line, row, first, count, chunk, like)
         if p.dslopes:

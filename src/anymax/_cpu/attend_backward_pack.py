@@ -88,8 +88,9 @@ def _pack_query(p: Any, h: Any, head: Any, i: Any, count: Any, like: Any) -> Non
         if live:
             kept = p.dim_v
             copy_row(p.dout + row * p.dim_v * s, s, kept, 1.0, place, like)
-            delta = _inner(place, p.out + row * p.dim_v * s, kept, like)
-            delta -= peek(p.dlse + row * s, like)
+            if p.unit or not p.kind:
+                delta = _inner(place, p.out + row * p.dim_v * s, kept, like)
+            delta -= peek(p.dlse + row * s, like) * (lse if p.unit else cast(1, like))
         fill(place + kept * s, p.wide_v - kept, cast(0, like))
         poke(p.delta + (at + r) * s, cast(delta, like))
         power = cast(p.power, like)
@@ -97,6 +98,10 @@ def _pack_query(p: Any, h: Any, head: Any, i: Any, count: Any, like: Any) -> Non
         low = peak(fma(splat(lse), splat(power), splat(-high))) if live else high
         poke(p.norm + 2 * (at + r) * s, high)  # and 2^(what rounding took): large logits need it
         rest = math.exp(low * -math.log(2.0)) if live else 0.0
+        if p.kind:
+            rest = 1.0
+            if p.unit:
+                rest = 1.0 / np.float64(lse) if lse > 0 else 0.0
         poke(p.norm + (2 * (at + r) + 1) * s, cast(rest, like))
     turn_strip(rows, p.wide_v, p.do_strips + strip * p.wide_v * s, like)
 

@@ -12,7 +12,8 @@ from .attend_lanes import cast, fma, load, peek, poke, size, store, width
 from .attend_pack import CHUNK, LEFT, copy_row, pack_rows, turn_strip
 from .attend_plan import BLOCK, HEAD, LINE, PLAN
 from .attend_power import exp2
-from .attend_rows import fill, finish_scores, meets_bad_key, reach, softmax_row
+from .attend_rows import attends, fill, finish_scores, meets_bad_key, reach, softmax_row
+from .attend_weights import map_row
 from .jit import const, jit
 from .tile import ROWS, VECTORS, product_scale_add, product_scale_add_narrow, product_set
 
@@ -130,6 +131,11 @@ def online_row(p: Any, x: Any, count: Any, state: Any, like: Any) -> Any:
     """Logits of a row become weights; `state` holds the running maximum and sum. Gives the factor
     that brings what was summed before onto the new maximum."""
     s = size(like)
+    if p.kind:
+        poke(state, cast(0, like))  # no maximum to keep: all parts weigh alike
+        added = map_row(x, count, p.kind, p.lift, p.order, like)
+        poke(state + s, peek(state + s, like) + added)
+        return cast(1, like)
     old = peek(state, like)
     top, base, added = softmax_row(x, count, p.power, old, like)
     factor = cast(1, like)
@@ -156,6 +162,12 @@ def _weigh(
         k_flags, v_flags = p.k_flags + h.k * p.wide_keys, p.v_flags + h.v * p.wide_keys
         if bad and meets_bad_key(k_flags + first, v_flags + first, x, count, like):
             poke(room.hits + t * ROWS + r, np.uint8(1))
+        if p.kind:
+            if peek(room.bad_queries + t * ROWS + r, _BYTE) and attends(x, count, like):
+                poke(room.hits + t * ROWS + r, np.uint8(1))
+            poke(room.factors + r * s, cast(0, like))
+            poke(room.added + r * s, map_row(x, count, p.kind, p.lift, p.order, like))
+            continue
         old = peek(tops + r * s, like)
         top, base, added = softmax_row(x, count, p.power, old, like)
         poke(tops + r * s, top)
@@ -169,7 +181,14 @@ def _weigh(
 
 @_piece
 def close_row(p: Any, h: Any, i: Any, top: Any, added: Any, hit: Any, bad: Any, like: Any) -> Any:
-    """Factor that turns the sums of a row into its output, and its logsumexp."""
+    """Factor that makes the sums of a row its output, and its logsumexp or sum of weights."""
+    if p.kind and i < h.rows and not hit:
+        factor = cast(1, like)
+        if p.unit:
+            factor = cast(1, like) / added if added > 0 else cast(0, like)
+        return factor, added
+    if p.kind and not hit:
+        return cast(0, like), cast(0, like)
     if i >= h.rows:
         return cast(0, like), cast(-math.inf, like)
     if hit or (bad and (top > -math.inf or added != 0)):

@@ -19,9 +19,9 @@ from numba.extending import overload, register_model
 from .jit import jit
 
 __all__ = [
-    "BYTES", "Lanes", "absolute", "cast", "constant", "fma", "highest", "iota", "keep", "load",
-    "peak", "peek", "poke", "size", "splat", "spread", "store", "total", "transpose", "vector",
-    "width",
+    "BYTES", "Lanes", "absolute", "cast", "choose", "constant", "fma", "highest", "iota", "keep",
+    "load", "peak", "peek", "poke", "size", "splat", "spread", "store", "total", "transpose",
+    "vector", "width",
 ]  # fmt: skip
 
 
@@ -208,6 +208,17 @@ def highest(typing: Any, a: Any, b: Any) -> Any:
         return builder.select(builder.fcmp_ordered(">", *args), *args)
 
     return a(a, a), code
+
+
+@intrinsic
+def choose(typing: Any, sign: Any, a: Any, b: Any) -> Any:
+    """`a` in lanes where `sign` is at least 0, else `b`."""
+
+    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        zero = ir.Constant(vector(sign), None)
+        return builder.select(builder.fcmp_ordered(">=", args[0], zero), args[1], args[2])
+
+    return sign(sign, sign, sign), code
 
 
 def _reduce(builder: Any, value: Any, combine: Any) -> Any:

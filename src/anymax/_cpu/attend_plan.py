@@ -27,6 +27,7 @@ _INTS = (
     "wide", "wide_v", "wide_keys",  # D and Dv padded to registers, S to micro-kernel tiles
     "heads", "group", "batch",  # Hq, Hq / Hk, batch entries
     "causal", "left", "right", "alibi",  # left, right: -1 is unbounded
+    "kind", "order", "unit",  # weight function, power of a ReLU, whether weights sum to one
     "q_row", "q_col", "k_row", "k_col", "v_row", "v_col",
     "mask_row", "mask_col", "bias_row", "bias_col",
     "kt", "k_flags", "k_bad", "v", "v_flags", "v_bad",  # packed keys, flags and numbers of bad ones
@@ -42,7 +43,7 @@ _INTS = (
 )  # fmt: skip
 PLAN = np.dtype(
     [(name, np.int64) for name in _INTS]
-    + [(name, np.float64) for name in ("scale", "softcap", "power")],
+    + [(name, np.float64) for name in ("scale", "softcap", "power", "lift")],
     align=True,
 )
 HEAD = np.dtype(
@@ -103,6 +104,10 @@ class Call:
     causal: Any
     window: tuple[int | None, int | None] | None
     softcap: float | None
+    kind: int = 0  # of weights, by attend_weights; softmax
+    shift: float = 0.0  # added to every score
+    power: int = 1
+    normalize: bool = False
     kept: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -143,6 +148,8 @@ class Call:
         p["alibi"] = self.slopes is not None
         p["scale"], p["softcap"] = self.scale, self.softcap or 0.0
         p["power"] = math.log2(math.e)
+        p["kind"], p["lift"], p["order"] = self.kind, self.shift, self.power
+        p["unit"] = self.normalize
 
     def _heads(self) -> None:
         h, p = self.heads, self.plan[0]

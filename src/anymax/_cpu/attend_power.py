@@ -1,4 +1,4 @@
-"""2^x and tanh on registers, with one polynomial for both."""
+"""2^x and tanh on registers, with one polynomial for both, and log(1 + x)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .attend_lanes import (
 )
 from .jit import jit
 
-__all__ = ["exp2", "tanh"]
+__all__ = ["exp2", "exp_below", "log1p", "tanh"]
 
 # (2^f - 1) / f on [-1/2, 1/2], interpolated at Chebyshev nodes: relative error 1.2e-8 and 3e-19.
 _SINGLE = (
@@ -91,6 +91,57 @@ def exp2(x: Any) -> Any:
     shifted = x + magic
     f = x - (shifted - magic)
     return fma(f, _series(f), constant(x, 1.0)) * power_bits(shifted)
+
+
+@intrinsic
+def _log2e(typing: Any, like: Any) -> Any:
+    """log2(e) in two numbers."""
+    single = like.scalar == types.float32
+    high, low = (1.44269502162933349609, 1.92596299112661746887e-8) if single else (
+        1.4426950408889634, 2.0355273740931033e-17
+    )  # fmt: skip
+
+    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kind = vector(like)
+        pair = [ir.Constant(kind, [number] * like.width) for number in (high, low)]
+        return context.make_tuple(builder, sig.return_type, pair)
+
+    return types.UniTuple(like, 2)(like), code
+
+
+@jit(cache=False, reassoc=False)
+def exp_below(x: Any) -> Any:
+    """e^x for x <= 0 with the digits that the product with log2(e) loses put back."""
+    x = highest(x, constant(x, -1000.0))
+    more, rest = _log2e(x)
+    high = x * more
+    low = fma(x, more, constant(x, 0.0) - high) + x * rest
+    e = exp2(high)
+    return fma(e * constant(x, math.log(2.0)), low, e)
+
+
+@intrinsic
+def _atanh_series(typing: Any, square: Any) -> Any:
+    """atanh(t) / t from t^2 up to 1 / 9, by Horner's rule."""
+    count = 8 if square.scalar == types.float32 else 17
+
+    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kind = vector(square)
+        fused = llvm_function(builder, f"llvm.fma.{suffix(kind)}", kind, kind, kind, kind)
+        value = ir.Constant(kind, [1.0 / (2 * count - 1)] * square.width)
+        for n in range(count - 2, -1, -1):
+            term = ir.Constant(kind, [1.0 / (2 * n + 1)] * square.width)
+            value = builder.call(fused, (value, args[0], term))
+        return value
+
+    return square(square), code
+
+
+@jit(cache=False, reassoc=False)
+def log1p(x: Any) -> Any:
+    """log(1 + x) for x from 0 to 1: 2 atanh(t) with t = x / (2 + x)."""
+    t = x / (constant(x, 2.0) + x)
+    return (t + t) * _atanh_series(t * t)
 
 
 @jit(cache=False, reassoc=False)

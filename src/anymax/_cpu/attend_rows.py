@@ -31,7 +31,7 @@ from .attend_lanes import (
 from .attend_power import exp2, tanh
 from .jit import jit
 
-__all__ = ["fill", "finish_scores", "meets_bad_key", "reach", "softmax_row"]
+__all__ = ["attends", "fill", "finish_scores", "meets_bad_key", "reach", "softmax_row"]
 
 _piece = jit(cache=False, reassoc=False)
 _BYTE = np.uint8(0)
@@ -162,6 +162,15 @@ def softmax_row(x: Any, count: Any, power: Any, top: Any, like: Any) -> Any:
         store(x + (j + w) * s, e2)
         sums, sums2 = sums + e, sums2 + e2
     return top, base, total(sums + sums2)
+
+
+@_piece
+def attends(x: Any, count: Any, like: Any) -> Any:
+    """Whether any logit is unmasked."""
+    found = False
+    for j in range(count):
+        found |= peek(x + j * size(like), like) != -math.inf
+    return found
 
 
 @_piece

@@ -15,7 +15,7 @@ import numpy as np
 from .attend_forward import close_row, online_row, part_types, strip_reach, write_row
 from .attend_lanes import cast, fma, load, peek, poke, size, splat, spread, store, total, width
 from .attend_pack import pack_rows
-from .attend_rows import fill, finish_scores, meets_bad_key
+from .attend_rows import attends, fill, finish_scores, meets_bad_key
 from .jit import const, jit
 from .tile import VECTORS
 
@@ -160,6 +160,8 @@ def thin_part(
             one, i, here = heads[head + r // p.length], r % p.length, state + r * state_size
             finish_scores(p, one, x, i, first, padded, spare, 0, like)
             if k_bad + v_bad and meets_bad_key(k_flags, v_flags, x, count, like):
+                poke(here + 2 * s, cast(1, like))
+            if p.kind and peek(here + 3 * s, like) != 0 and attends(x, count, like):
                 poke(here + 2 * s, cast(1, like))
             factor = online_row(p, x, padded, here, like)
             _mix(x, values, v_row, count, p.wide_v // w, factor, here + 4 * s, like)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from anymax import _array, _shapes
 from anymax._array import Array
+from anymax.primitives._positions import Positions, counts
 
 SHAPES = "q: ... [Hq] L D, k: ... [Hk] S D, v: ... [Hk] S Dv -> ... [Hq] L Dv"
 CAUSAL: dict[Any, bool | str] = {
@@ -88,6 +89,19 @@ def prepare(
     }
     operands = (q, k, v, mask, bias, sink, alibi_slopes, q_lengths, k_lengths)
     return Arguments(xp, operands, options, headless, q.dtype)
+
+
+def visible_counts(a: Arguments) -> Array:
+    """How many keys each query sees, broadcastable to (..., Hq, L), in float32 or wider."""
+    xp = a.xp
+    q, k, _, mask, bias, _, _, q_lengths, k_lengths = a.operands
+    place = Positions(xp, q, k, q_lengths, k_lengths, a.options["causal"])
+    keep = place.visible(a.options["causal"], a.options["window"])
+    for part in (mask, None if bias is None else bias != -xp.inf):
+        if part is not None:
+            part = xp.broadcast_to(part, (*part.shape[:-1], k.shape[-2]))
+            keep = part if keep is None else keep & part
+    return counts(xp, _array.widen(xp, q), keep, k.shape[-2])
 
 
 def _pair(function: str, lengths: Any) -> tuple[Array | None, Array | None]:

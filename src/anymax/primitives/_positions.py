@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from anymax._array import Array, arange
+from anymax._array import Array, arange, device
 
 
 class Positions:
@@ -41,6 +41,13 @@ class Positions:
         if self.q_lengths is not None:
             keep = _both(keep, self.i < _per_entry(self.q_lengths))
         return keep
+
+
+def counts(xp: Any, like: Array, keep: Array | None, num_keys: int) -> Array:
+    """How many keys each query sees, (..., L), or (1,) if none is hidden."""
+    if keep is None:
+        return xp.full((1,), float(num_keys), dtype=like.dtype, device=device(like))
+    return xp.sum(xp.astype(keep, like.dtype), axis=-1)
 
 
 def _both(a: Array | None, b: Array) -> Array:
