@@ -21,8 +21,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--backend", help="backends of the matrix, comma-separated, e.g. reference")
 
 
+_TOGETHER = ("test_docs", "test_cpu_", "test_softmaxes_weights")  # share a build, or fresh kernels
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked gpu are skipped, with the reason, where there is no device."""
+    """Tests marked gpu are skipped, with the reason, where there is no device.
+
+    Tests of some files go to one worker: two would build and compile the same things.
+    """
+    for item in items:
+        if item.path.stem.startswith(_TOGETHER):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     reason = _no_device() if marked else None
     if reason:
