@@ -29,7 +29,7 @@ from anymax.primitives.row_softmax import row_logsumexp
 def _reference(xp, a, b, where, row_group, column_group, *, scale, groups, diagonal):
     z, live, poisoned = _logits(xp, a, b, where, scale, diagonal)
     same = _same(row_group, column_group)
-    part = live if same is None or groups == "any" else live & (same == (groups == "same"))
+    part = _part(live, same, groups)
     lse = row_logsumexp.reference(xp, z, part, axis=(z.ndim - 1,), scale=1.0)
     lse = _spoiled(xp, lse, part & poisoned)
     if same is None or groups != "any":
@@ -64,6 +64,13 @@ def _same(row_group: Array | None, column_group: Array | None) -> Array | None:
     return row_group[..., :, None] == column_group[..., None, :]
 
 
+def _part(live: Array, same: Array | None, groups: str) -> Array:
+    """Which columns enter the logsumexp."""
+    if same is None or groups == "any":
+        return live
+    return live & (same if groups == "same" else ~same)
+
+
 def _spoiled(xp: Any, y: Array, hit: Array) -> Array:
     return xp.where(xp.any(hit, axis=-1), xp.full_like(y, xp.nan), y)
 
@@ -73,7 +80,7 @@ def _slopes(xp, operands, outputs, *, scale, groups, diagonal) -> tuple[Array, A
     a, b, where, row_group, column_group = operands
     z, live, _ = _logits(xp, a, b, where, scale, diagonal)
     same = _same(row_group, column_group)
-    part = live if same is None or groups == "any" else live & (same == (groups == "same"))
+    part = _part(live, same, groups)
     fine = xp.expand_dims(xp.isfinite(outputs[0]), axis=-1)
     part = part & fine
     lse = select(xp, fine, xp.expand_dims(outputs[0], axis=-1))

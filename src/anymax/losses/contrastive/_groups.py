@@ -103,9 +103,10 @@ def counted(xp: Any, group: Array, where: Array | None, dtype: Any) -> Array:
     columns = _array.arange(xp, b, group)
     parts = []
     for i in range(0, max(b, 1), step):
-        same = group[..., i : i + step, None] == group[..., None, :]
-        same = same & (columns[i : i + step, None] != columns)
+        here = slice(i, min(i + step, b))
+        same = group[..., here, None] == group[..., None, :]
+        same = same & (columns[here, None] != columns)
         if where is not None:
-            same = same & (where if where.shape[-2] == 1 else where[..., i : i + step, :])
+            same = same & (where if where.shape[-2] == 1 else where[..., here, :])
         parts.append(xp.sum(xp.astype(same, dtype), axis=-1))
     return parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1)

@@ -15,7 +15,7 @@ from anymax.primitives.row_softmax import row_softmax
 from anymax.softmaxes._rows import positive as positive_number
 from anymax.softmaxes.structured._log_sigmoid import sigmoid
 
-_STEPS, _FLAT = 40, 1e-12
+_STEPS, _FLAT = 24, 1e-12
 
 
 def limits(function: str, low: Any, high: Any) -> tuple[float, float]:

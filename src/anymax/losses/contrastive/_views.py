@@ -122,7 +122,7 @@ def heat(
         lead = common_shape(function, where=live, temperature=temperature)
         temperature = select(xp, live, spread(xp, temperature, lead), 1.0)
     if _array.values_known(temperature):
-        good = xp.all(xp.isfinite(temperature) & (temperature > 0))
+        good = xp.all((temperature > 0) & (temperature < xp.inf) | xp.isnan(temperature))
         if _array.values_known(good) and not bool(good):
             raise ValueError(f"{function}: {name} must be positive and finite everywhere")
     return temperature[..., None]

@@ -141,7 +141,7 @@ def _distinct(xp: Any, p: Array, n: Array, threshold: float) -> Array:
     """Whether samples differ from the positives (rows, M), some rows at a time."""
     p, n = _array.stop_gradient(p), xp.matrix_transpose(_array.stop_gradient(n))
     step = max(1, _BLOCK // max(n.shape[-1], 1))
-    parts = [
-        ~(xp.matmul(p[i : i + step, :], n) > threshold) for i in range(0, max(p.shape[0], 1), step)
-    ]
+    rows = p.shape[0]
+    blocks = (slice(i, min(i + step, rows)) for i in range(0, max(rows, 1), step))
+    parts = [~(xp.matmul(p[here, :], n) > threshold) for here in blocks]
     return parts[0] if len(parts) == 1 else xp.concat(parts, axis=0)

@@ -13,17 +13,17 @@ _CLIP = (
     logits(3, 4, seed=1) / 8, logits(1, 3, seed=2)[0] / 8, logits(5, 3, seed=3),
     logits(1, 5, seed=5), np.asarray([0.25]), np.asarray(-1.0),
 )  # fmt: skip
-_X = logits(6, 4, seed=6).reshape(2, 3, 4) / 4
+_X = logits(6, 4, seed=6).reshape(2, 3, 4) * 2
 _LIMITS = {"min_temperature": 0.5, "max_temperature": 5.0}
 _EDGES = np.concatenate([_X[0], np.full((1, 4), np.nan)])
 
 CASES = [
     Case("llm", (_X, _LLM), _LIMITS, (0, (1, 0), (1, 2), (1, 6)), compiled=True, smooth=True,
-         condition=4.0),
+         condition=8.0),
     Case("clip", (_X, _CLIP), {**_LIMITS, "kind": "clip"}, (0, (1, 0), (1, 2)), compiled=True,
-         smooth=True, condition=4.0),
-    Case("edges", (_EDGES, _LLM), _LIMITS, (0,), condition=4.0),
-    Case("one_row", (_X[0, 0], _LLM), _LIMITS, condition=4.0),
+         smooth=True, condition=8.0),
+    Case("edges", (_EDGES, _LLM), _LIMITS, (0,), condition=8.0),
+    Case("one_row", (_X[0, 0], _LLM), _LIMITS, condition=8.0),
 ]  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def ORACLE(x, params, *, min_temperature, max_temperature, kind="llm"):
 
 
 def DRAW(rng):
-    return Case("drawn", (rng.normal(size=(3, 4)), _LLM), _LIMITS, condition=4.0)
+    return Case("drawn", (rng.normal(size=(3, 4)), _LLM), _LIMITS, condition=8.0)
 
 
 def _lengths_do_not_matter(form, case):
