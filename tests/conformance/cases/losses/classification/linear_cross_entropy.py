@@ -1,4 +1,4 @@
-"""Cross entropy of a linear layer."""
+"""`linear_cross_entropy`: cross entropy of a linear layer."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Classifier losses on nested prefixes of the features."""
+"""`nested_prefix_cross_entropy`: classifier losses on nested prefixes of the features."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Cross entropy of logits whose classes lie in several arrays."""
+"""`vocab_parallel_cross_entropy`: cross entropy of logits whose classes lie in several arrays."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Cross entropy over tokens that share the logits of codes."""
+"""`vq_cross_entropy`: cross entropy over tokens that share the logits of codes."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""KL divergence between the softmaxes of two linear layers."""
+"""`linear_kl_div`: KL divergence between the softmaxes of two linear layers."""
 
 import numpy as np
 
