@@ -90,15 +90,15 @@ def _jvp(xp, operands, outputs, tangents, *, normalize, **options):
         causal=options["causal"], scale=options["scale"],
     )  # fmt: skip
     tw = rate * ts
-    ttotal = xp.sum(tw, axis=-1, keepdims=True)
+    tsum = xp.sum(tw, axis=-1, keepdims=True)
     if normalize:
         share = 1.0 / nonzero(xp, xp.sum(w, axis=-1, keepdims=True))
         w = w * share
-        tw = share * tw - w * (share * ttotal)
+        tw = share * tw - w * (share * tsum)
     tout = grouped_matmul(xp, tw, clean(xp, v)[0])
     if tv is not None:
         tout = tout + grouped_matmul(xp, w, tv)
-    return select(xp, ~dead, tout), xp.squeeze(select(xp, ~dead, ttotal), axis=-1)
+    return select(xp, ~dead, tout), xp.squeeze(select(xp, ~dead, tsum), axis=-1)
 
 
 def _why_not(facts: Facts) -> str | None:
