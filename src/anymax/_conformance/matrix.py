@@ -150,33 +150,33 @@ _FEW: dict[str, dict[str, tuple[str, ...]]] = {
     "torch:cuda": {"float32": ("value", "gradient"), "bfloat16": ("value",)},
     "jax:gpu": {"float32": ("value", "gradient")},
 }
-_OF_KERNEL = {"float32": ("value", "gradient", "accuracy")}
+_OF_KERNEL = {
+    "float64": ("value",),
+    "float32": ("value", "gradient", "layout", "accuracy"),
+    "bfloat16": ("value", "gradient"),
+}
 _FEW_OF_KERNELS = dict.fromkeys(("numpy", "torch", "cupy", "torch:cuda"), _OF_KERNEL)
 
 
 @functools.cache
-def _owners(primitive: str) -> frozenset[str]:
-    """The forms that a primitive is there for: its namesake, else softmaxes, else all users."""
+def _owner(primitive: str) -> str:
+    """The form that stands for a primitive: its namesake, else a softmax, else any user."""
     from anymax._catalogue import load_all
 
     users = {key: f for key, f in load_all().items() if primitive in f.primitives[:1]}
     name = primitive.removeprefix("row_")
-    for chosen in (
-        [key for key, f in users.items() if f.name in (name, f"{name}_loss")],
-        [key for key, f in users.items() if f.module == "softmaxes"],
-    ):
-        if chosen:
-            return frozenset(chosen)
-    return frozenset(users)
+    named = [key for key, f in users.items() if f.name in (name, f"{name}_loss")]
+    softmaxes = [key for key, f in users.items() if f.module == "softmaxes"]
+    return min(named or softmaxes or users)
 
 
 def _is_plain(entry: Entry) -> bool:
-    """Whether the form is array code on shared pieces: no kernel, or one that it only borrows.
+    """Whether the form is array code on shared pieces, or runs on a kernel as others do.
 
-    Every aspect of a kernel is checked on the forms that it is there for; what libraries differ in
-    is checked there, too, so that a few cells of other forms will do.
+    Every aspect of a kernel is checked on one form; what libraries differ in is checked there, too,
+    so that a few cells of other forms will do.
     """
-    return entry.primitive is None or entry.key not in _owners(entry.primitive)
+    return entry.primitive is None or entry.key != _owner(entry.primitive)
 
 
 _KEPT = 24  # forms: their shapes repeat, so what is compiled for one serves the next
