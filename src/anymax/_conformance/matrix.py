@@ -140,11 +140,7 @@ _FEW: dict[str, dict[str, tuple[str, ...]]] = {
         "bfloat16": ("value", "gradient"),
     },
     "jax": {"float64": ("value",)},
-    "jax:jit": {
-        "float64": ("jax_transforms",),
-        "float32": ("value", "gradient"),
-        "bfloat16": ("value",),
-    },
+    "jax:jit": {"float64": ("jax_transforms",), "float32": ("value", "gradient")},
     "dask": {"float64": ("value",)},
     "cupy": {"float64": ("value", "gradient"), "float32": ("value",), "float16": ("value",)},
     "torch:cuda": {"float32": ("value", "gradient"), "bfloat16": ("value",)},

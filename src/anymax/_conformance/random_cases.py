@@ -44,7 +44,7 @@ def _drawn(draw: Any, spec: Spec) -> Case:
     args = []
     for name, term in spec.arguments:
         shape = _shape(term, sizes, batch, headless)
-        if name == _LABELS:
+        if name == _LABELS and "C" in sizes:
             args.append(rng.integers(0, sizes["C"], size=shape))
         else:
             args.append(_numbers(rng, shape, kind if "C" in sizes else "flat"))

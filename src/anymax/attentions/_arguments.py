@@ -94,7 +94,8 @@ def prepare(
 def visible_counts(a: Arguments) -> Array:
     """How many keys each query sees, broadcastable to (..., Hq, L), in float32 or wider."""
     xp = a.xp
-    q, k, _, mask, bias, _, _, q_lengths, k_lengths = a.operands
+    operands: tuple[Any, ...] = a.operands
+    q, k, _, mask, bias, _, _, q_lengths, k_lengths = operands
     place = Positions(xp, q, k, q_lengths, k_lengths, a.options["causal"])
     keep = place.visible(a.options["causal"], a.options["window"])
     for part in (mask, None if bias is None else bias != -xp.inf):

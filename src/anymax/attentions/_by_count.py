@@ -20,7 +20,8 @@ def per_count(a: Arguments, x: Array, count: str, power: float) -> Array:
     if not power:
         return x
     if count == "keys":
-        return x * float(max(a.operands[1].shape[-2], 1)) ** -power
+        keys: Array = a.operands[1]
+        return x * float(max(keys.shape[-2], 1)) ** -power
     n = visible_counts(a)
     xp = a.xp
     n = xp.where(n > 0, n, xp.ones_like(n))

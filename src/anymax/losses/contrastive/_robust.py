@@ -12,6 +12,7 @@ from anymax.losses.contrastive import _views
 from anymax.losses.contrastive._views import others
 from anymax.primitives._masked import nonzero, safe_max, select
 from anymax.primitives.row_softmax import row_softmax
+from anymax.softmaxes._operands import beside_tape
 from anymax.softmaxes._rows import positive as positive_number
 from anymax.softmaxes.structured._log_sigmoid import sigmoid
 
@@ -35,7 +36,7 @@ def limits(function: str, low: Any, high: Any) -> tuple[float, float]:
 def each(c: Classes, function: str, name: str, x: Array, *, positive: bool = True) -> Array:
     """A number an example, 1 where no class takes part."""
     xp = c.xp
-    x = xp.asarray(_array.widen(xp, x))
+    x = beside_tape(xp, _array.widen(xp, x))
     _array.check_broadcast(function, name, x, c.keep.shape[:-1], "the unreduced loss")
     x = select(xp, c.live, xp.broadcast_to(x, c.keep.shape[:-1]), 1.0)
     if positive and _array.values_known(x):

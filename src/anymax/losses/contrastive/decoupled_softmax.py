@@ -13,6 +13,7 @@ from anymax.losses._targets import multi_hot
 from anymax.losses.contrastive._views import softplus
 from anymax.primitives._masked import kept, nonzero, select
 from anymax.primitives.row_softmax import row_logsumexp
+from anymax.softmaxes._operands import beside_tape
 from anymax.softmaxes._rows import positive
 from anymax.softmaxes.sparse.soft_top_k import log_soft_top_k
 
@@ -71,12 +72,12 @@ def _labels(
     full = tuple(logits.shape)
     logits, weight, *rest = _array.promote(xp, function, logits=logits, weight=weight, **others)
     dtype = logits.dtype
-    x = xp.asarray(_array.widen(xp, class_last(xp, logits, axis)))
+    x = beside_tape(xp, _array.widen(xp, class_last(xp, logits, axis)))
     if weight is not None:
         _array.check_broadcast(function, "weight", weight, x.shape[:-1], "the unreduced loss")
-        weight = xp.asarray(_array.widen(xp, weight))
+        weight = beside_tape(xp, _array.widen(xp, weight))
     wide = (y if y is None or _array.is_scalar(y) else _array.widen(xp, y) for y in rest)
-    rest = [y if y is None or _array.is_scalar(y) else xp.asarray(y) for y in wide]
+    rest = [y if y is None or _array.is_scalar(y) else beside_tape(xp, y) for y in wide]
     if where is not None:
         where = class_last(xp, xp.broadcast_to(where, full), axis)
     target = class_last(xp, target, axis) if target.ndim == logits.ndim else target

@@ -9,7 +9,7 @@ from anymax._array import Array
 from anymax._form import form
 from anymax.primitives._masked import select
 from anymax.primitives.row_softmax import row_logsumexp, row_softmax
-from anymax.softmaxes._operands import spread, summed
+from anymax.softmaxes._operands import beside_tape, spread, summed
 from anymax.softmaxes._rows import Rows, rows
 
 
@@ -31,7 +31,7 @@ def prepared(
         return rows(function, q, axis, where, temperature), dtype
     _array.check_broadcast(function, "log_prior", log_prior, q.shape, "q")
     _array.check_mask(function, "where", where, q.shape, "q")
-    q, log_prior = (xp.asarray(_array.widen(xp, x)) for x in (q, log_prior))
+    q, log_prior = (beside_tape(xp, _array.widen(xp, x)) for x in (q, log_prior))
     if not _array.is_scalar(temperature):
         temperature = _array.widen(xp, temperature)
     prior = spread(xp, log_prior, tuple(q.shape))

@@ -11,7 +11,7 @@ from anymax.losses.margins._hinges import hinge
 from anymax.losses.segmentation._lovasz import lovasz
 from anymax.losses.segmentation._regions import focused, pixels, regions, tversky
 from anymax.primitives._masked import select
-from anymax.softmaxes._operands import operands
+from anymax.softmaxes._operands import beside_tape, operands
 from anymax.softmaxes._rows import positive
 
 
@@ -399,12 +399,12 @@ def _inside(xp, name: str, target: Array, logits: Array) -> Array:
             f"{_array.shape_text(logits.shape)}, fits"
         )
     if _array.is_bool(target):
-        return xp.asarray(target)
+        return beside_tape(xp, target)
     if not _array.is_integer(target):
         raise TypeError(
             f"{name}: target has dtype {_array.dtype_name(target)}; a boolean or integer dtype fits"
         )
-    target = xp.asarray(target)
+    target = beside_tape(xp, target)
     if _array.values_known(target) and 0 not in target.shape:
         good = xp.all((target == 0) | (target == 1))
         if _array.values_known(good) and not bool(good):
