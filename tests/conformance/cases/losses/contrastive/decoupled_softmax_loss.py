@@ -28,7 +28,7 @@ CASES = [
     ),
     Case(
         "weighted", (_X, _Y),
-        {"positive_weight": np.asarray([0.5, 1, 0, 2, 0.25]), "weight": np.arange(6) / 4.0,
+        {"positive_weight": np.tile([0.5, 1, 0, 2, 0.25], (6, 1)), "weight": np.arange(6) / 4.0,
          "positive_reduction": "sum", "temperature": 4.0}, (0, "positive_weight"), smooth=True,
     ),
     Case("apart", (np.asarray([[-500.0, -900.0, 300.0]]), np.asarray([[True, False, False]]))),
