@@ -23,7 +23,10 @@ CASES = [
         "mean", (_S, _T), {"temperature": np.asarray(0.5), "sigma": 0.5}, (0, 1, "temperature"),
         compiled=True, smooth=True,
     ),
-    Case("masked_sigma", (_A, _B), {"where": _WHERE[5:] | _WHERE.T[5:], "sigma": 0.5, "temperature": 0.5, **_NONE}),
+    Case(
+        "masked_sigma", (_A, _B),
+        {"where": _WHERE[5:] | _WHERE.T[5:], "sigma": 0.5, "temperature": 0.5, **_NONE},
+    ),
     Case("weighted", (_A, _B), {"weight": np.asarray([1.0, 0, 0.5, 2, 1, 0.25])}, smooth=True),
     Case("bad", (_BAD, _B), _NONE),
     Case("one", (_A[:1], _B[:1]), _NONE),
