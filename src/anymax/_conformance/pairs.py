@@ -27,7 +27,7 @@ def products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def apart(z: np.ndarray, where: Any, diagonal: bool = True) -> np.ndarray:
     """What takes part of logits (..., M, N), in their shape."""
     live = np.broadcast_to(True if where is None else where, z.shape)
-    return live if diagonal else live & ~np.eye(*z.shape[-2:], dtype=bool)
+    return live if diagonal else live & (np.eye(*z.shape[-2:]) == 0)
 
 
 def lse(z: np.ndarray) -> Any:
@@ -49,7 +49,7 @@ def lse_rows(z: np.ndarray, live: np.ndarray) -> np.ndarray:
 def surprise(z: np.ndarray, live: np.ndarray, own: Any) -> tuple[np.ndarray, np.ndarray]:
     """Cross entropy of one column of each row among what takes part, and which rows have any."""
     own = np.broadcast_to(own, z.shape[:-1])
-    loss, seen = np.zeros(z.shape[:-1], np.longdouble), live.any(axis=-1)
+    loss, seen = np.zeros(z.shape[:-1], np.longdouble), np.asarray(live.any(axis=-1))
     for row in zip(*np.nonzero(seen)):
         kept, at = live[row], own[row]
         loss[row] = lse(z[row][kept]) - z[row][at] if kept[at] else np.inf

@@ -31,8 +31,8 @@ class _Sweep:
 
     def __init__(self, a: Array, b: Array, where: Array | None, scale: float, diagonal: bool):
         self.a, self.b, self.where, self.scale, self.diagonal = a, b, where, scale, diagonal
-        self.bad_rows = ~np.isfinite(a).all(axis=-1)
-        self.bad_columns = ~np.isfinite(b).all(axis=-1)
+        self.bad_rows: Array = ~np.asarray(np.isfinite(a).all(axis=-1))
+        self.bad_columns: Array = ~np.asarray(np.isfinite(b).all(axis=-1))
         if self.bad_columns.any():
             self.b = np.where(self.bad_columns[:, None], 0, b)
         rows, columns = min(ROWS, a.shape[0]), min(COLUMNS, b.shape[0])
@@ -87,7 +87,7 @@ class _Problem:
         self.batch = np.broadcast_shapes(self.batch, labels.shape[:-1])
         return labels
 
-    def entries(self) -> Iterator[tuple[tuple[int, ...], _Sweep]]:
+    def entries(self) -> Iterator[tuple[Any, _Sweep]]:
         for at in np.ndindex(self.batch):
             where = None if self.where is None else _entry(self.where, at, 2)
             a, b = _entry(self.a, at, 2), _entry(self.b, at, 2)

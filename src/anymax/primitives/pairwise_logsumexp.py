@@ -148,7 +148,8 @@ def _softplus_reference(xp, a, b, where, *, scale, diagonal):
 
 
 def _softplus_slopes(xp, operands, outputs, *, scale, diagonal) -> Array:
-    z, live, _ = _logits(xp, *operands, scale, diagonal)
+    a, b, where = operands
+    z, live, _ = _logits(xp, a, b, where, scale, diagonal)
     positive = z >= 0
     e = xp.exp(xp.where(positive, -z, z))
     live = live & xp.expand_dims(xp.isfinite(outputs[0]), axis=-1)
@@ -160,7 +161,8 @@ def _softplus_vjp(xp, operands, outputs, cotangents, needs, **options):
         return None, None, None
     p = _softplus_slopes(xp, operands, outputs, **options)
     dz = select(xp, p != 0, p * xp.expand_dims(cotangents[0], axis=-1))
-    return (*_pulled(xp, *operands[:2], dz * options["scale"], needs), None)
+    a, b, _ = operands
+    return (*_pulled(xp, a, b, dz * options["scale"], needs), None)
 
 
 def _softplus_jvp(xp, operands, outputs, tangents, **options):

@@ -104,7 +104,7 @@ def two_sided(
     """Losses (..., B) of both sides, and who has negatives on any."""
     place = _array.arange(xp, rows[-1], views[0])
     keep = None if where is None else _views.allowed(xp, where, place)
-    own = _views.dots(xp, *views, keep)
+    own = _views.dots(xp, views[0], views[1], keep)
     total, live = xp.zeros_like(own), None
     for a, b, t, turned in (
         (*views, temperatures[0], False),
@@ -126,7 +126,8 @@ def _one_side(xp, a, b, own, t, rho, where, rows, surrogate) -> tuple[Array, Arr
     worst = select(xp, seen, lse) - own / flat - xp.log(select(xp, count > 0, count, 1.0))
     loss = select(xp, seen, flat * (worst + rho))
     if surrogate:
-        value = _expected_margin(xp, *map(_array.stop_gradient, (a, b, own, t)), where, rows)
+        a0, b0, own0, t0 = (_array.stop_gradient(x) for x in (a, b, own, t))
+        value = _expected_margin(xp, a0, b0, own0, t0, where, rows)
         loss = loss + _array.stop_gradient(select(xp, seen, value) - loss)
     return loss, seen
 

@@ -220,9 +220,9 @@ def self_aware_hard_negatives(
     if used is not None:
         free = [not x for x in _saha.host(xp, xp.broadcast_to(used, positive.shape)).tolist()]
     stop = width if first_n is None else check_count(name, "first_n", first_n)
-    found = _saha.clusters(
-        *(_saha.host(xp, x) for x in (*v.arrays, place)), free, k, 2 * width, stop, labelled
-    )
+    anchors, pool = v.arrays
+    host = [_saha.host(xp, x) for x in (anchors, pool, place)]
+    found = _saha.clusters(host[0], host[1], host[2], free, k, 2 * width, stop, labelled)
     device, dtype = _array.device(query), place.dtype
     anchors, negatives = (xp.asarray(x, dtype=dtype, device=device) for x in found)
     return anchors, negatives

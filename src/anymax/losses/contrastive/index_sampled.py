@@ -76,7 +76,8 @@ def top_k_tail_logsumexp(
     name = "top_k_tail_logsumexp"
     _array.required(name, top_logits=top_logits, sample_logits=sample_logits)
     o = operands(name, top_logits=top_logits, sample_logits=sample_logits)
-    return o.finish(_estimate(o.xp, name, *o.arrays, num_classes, axis))
+    top, sample = o.arrays
+    return o.finish(_estimate(o.xp, name, top, sample, num_classes, axis))
 
 
 def _estimate(xp: Any, name: str, top: Array, sample: Array, n: int, axis: int) -> Array:
