@@ -12,7 +12,7 @@ from anymax.losses.contrastive import _robust, _views
 from anymax.losses.contrastive._views import views
 from anymax.primitives._masked import kept, select
 from anymax.primitives.row_softmax import row_log_softmax
-from anymax.softmaxes._operands import operands
+from anymax.softmaxes._operands import beside_tape, operands
 
 
 @form(
@@ -109,6 +109,7 @@ def kl_dro_loss(
     logits, t, r, w = _array.promote(
         xp, name, logits=logits, temperature=temperature, rho=rho, weight=weight
     )
+    logits = beside_tape(xp, logits)  # the temperature alone may be under the tape
     c = classes(
         name, logits, target, axis=axis, where=where, weight=w, reduction=reduction, soft=False
     )
