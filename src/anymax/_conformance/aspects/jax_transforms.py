@@ -61,7 +61,7 @@ def _mapped(cell: Cell, case: Case) -> None:
         f, arrays = as_function(cell, case)
         if not arrays:
             return  # booleans alone
-        pairs = tuple(jax.numpy.stack([x, x[::-1]]) for x in arrays)
+        pairs = tuple(jax.numpy.stack([x, x[::-1] if x.ndim else x]) for x in arrays)
         together = jax.jit(jax.vmap(f))(*pairs)
         for i in range(2):
             for y, e in zip(together, jax.jit(f)(*(p[i] for p in pairs))):
