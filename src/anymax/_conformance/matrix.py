@@ -139,7 +139,6 @@ _FEW: dict[str, dict[str, tuple[str, ...]]] = {
         "float32": ("value", "layout", "torch_compile", "torch_meta"),
         "bfloat16": ("value", "gradient"),
     },
-    "jax": {"float64": ("value",)},
     "jax:jit": {"float64": ("jax_transforms",), "float32": ("value", "gradient")},
     "dask": {"float64": ("value",)},
     "cupy": {"float64": ("value", "gradient"), "float32": ("value",), "float16": ("value",)},
