@@ -25,6 +25,26 @@ def test_a_weight_of_zero_has_its_gradient_and_drops_what_is_not_finite():
     np.testing.assert_allclose(slope, [np.log1p(np.exp(-1.0)), 0.0])
 
 
+def test_a_dropped_example_may_weigh_nan():
+    """Weights that are quotients of counts are NaN where padding has none."""
+    x, y, w = np.asarray([1.0, 2.0]), np.asarray([1.0, 0.0]), np.asarray([1.0, np.nan])
+
+    def loss(w):
+        where = np.asarray([True, False])
+        return am.binary_cross_entropy_with_logits(x, y, weight=w, where=where)
+
+    value, slope = am.value_and_grad(loss)(w)
+    np.testing.assert_allclose(value, np.log1p(np.exp(-1.0)))
+    np.testing.assert_allclose(slope, [np.log1p(np.exp(-1.0)), 0.0])
+
+
+def test_a_masked_probability_may_be_nan_beside_class_weights():
+    x, t = np.asarray([[1.0, 2.0], [0.5, 0.0]]), np.asarray([[0.25, 0.75], [np.nan, np.nan]])
+    keep = np.asarray([[True], [False]])
+    loss = am.sparsemax_loss(x, t, where=keep, weight=np.asarray([1.0, 2.0]))
+    np.testing.assert_allclose(loss, am.sparsemax_loss(x[:1], t[:1]))
+
+
 # -- arguments -------------------------------------------------------------------------------------
 
 
@@ -152,3 +172,23 @@ X, Y = np.zeros((2, 3)), np.asarray([0, 1])
 def test_errors_say_what_came_and_what_fits(call, error, said):
     with pytest.raises(error, match=re.escape(said)):
         call()
+
+
+@pytest.mark.parametrize("label", [-100, -1, 7])
+@pytest.mark.parametrize("form", [am.cross_entropy, am.poly_loss, am.sparsemax_loss, am.z_loss])
+def test_the_label_of_a_dropped_example_may_be_anything(form, label):
+    """A where of shape (..., 1) drops examples, and padding has labels that are no class."""
+    x, y = np.asarray([[1.0, 0.0, 2.0], [0.0, 0.0, 0.0]]), np.asarray([2, label])
+    keep = np.asarray([[True], [False]])
+    value, slope = am.value_and_grad(lambda x: form(x, y, where=keep))(x)
+    np.testing.assert_allclose(value, form(x[:1], y[:1]))
+    assert not slope[1].any()
+    with pytest.raises(IndexError, match="holds the label"):
+        form(x, np.asarray([3, label]), where=keep)
+
+
+def test_ignore_index_is_offered_where_there_is_one():
+    with pytest.raises(IndexError, match="0 to 2 fit, and ignore_index"):
+        am.nll_loss(np.zeros((1, 3)), np.asarray([3]))
+    with pytest.raises(IndexError, match=r"0 to 2 fit$"):
+        am.poly_loss(np.zeros((1, 3)), np.asarray([3]))

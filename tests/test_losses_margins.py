@@ -55,6 +55,20 @@ def test_gap_in_a_list_of_classes():
     assert gap == am.multilabel_margin_loss(x, np.asarray([True, False, True]))
 
 
+def test_masked_targets_may_hold_anything():
+    keep, none = np.asarray([True, False]), np.asarray([1.0, np.nan])
+    assert am.hinge_loss(np.zeros(2), np.asarray([1, 0]), where=keep) == 1
+    assert am.hinge_loss(np.zeros(2), none, where=keep) == 1
+    assert am.hinge_embedding_loss(np.ones(2), none, where=keep) == 1
+    assert am.margin_ranking_loss(np.zeros(2), np.ones(2), none, where=keep) == 1
+    signs = np.asarray([[1.0, -1.0], [0.0, 0.0]])
+    assert am.l2_svm_loss(np.zeros((2, 2)), signs, where=keep[:, None]) == 2
+    lists = np.asarray([[0, -1], [9, 9]])
+    assert am.multilabel_margin_loss(np.zeros((2, 2)), lists, where=keep[:, None]) == 0.5
+    with pytest.raises(ValueError, match="other than -1 and 1"):
+        am.hinge_loss(np.zeros(2), none, where=~keep)
+
+
 def test_norm_counts_once_and_masks_leave_out_signs():
     x, w = np.asarray([[0.5, -0.5], [0.0, 0.25]]), np.full((3,), 2.0)
     plain = am.l2_svm_loss(x, np.asarray([0, 1]), reduction="sum")

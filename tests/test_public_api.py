@@ -33,7 +33,19 @@ DEFAULTS = {
     "alibi_slopes": None, "lengths": None, "return_lse": False, "keepdims": False,
 }  # fmt: skip
 STACKED = {"merge_softmax_states"}  # parts lie along the first axis
-OWN = {"potential_resampling_weights": {"temperature": 0.1}}  # the paper's scale of 10
+OWN = {  # temperatures that papers and their codes start from
+    name: {"temperature": temperature}
+    for name, temperature in {
+        "potential_resampling_weights": 0.1,
+        "decoupled_contrastive_loss": 0.1,
+        "info_nce": 0.07,
+        "info_nce_hard_negatives": 0.02,
+        "nt_xent": 0.5,
+        "sampled_info_nce": 0.07,
+        "siglip_loss": 0.1,
+        "supervised_contrastive_loss": 0.07,
+    }.items()
+}
 BY_SEQUENCE = {"gspo_loss"}  # reduction "seq-mean-token-mean" by default
 SUMMED = {"attention_regression_loss", "node_parity_penalty"}  # reduction "sum" by default
 

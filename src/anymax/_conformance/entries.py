@@ -149,3 +149,24 @@ def entries(names: Iterable[str] | None = None) -> list[Entry]:
     if wanted and not chosen:
         raise ValueError(f"matrix: no form is called {', '.join(wanted)}; see anymax.find()")
     return [entry_of(key) for key in chosen]
+
+
+@functools.cache
+def _owner(primitive: str) -> str:
+    """The form that stands for a primitive: its namesake, else a softmax, else any user."""
+    from anymax._catalogue import load_all
+
+    users = {key: f for key, f in load_all().items() if primitive in f.primitives[:1]}
+    name = primitive.removeprefix("row_")
+    named = [key for key, f in users.items() if f.name in (name, f"{name}_loss")]
+    softmaxes = [key for key, f in users.items() if f.module == "softmaxes"]
+    return min(named or softmaxes or users)
+
+
+def owns_primitive(entry: Entry) -> bool:
+    """Whether the form stands for its primitive; others run on it, or are array code alone.
+
+    Every aspect of a kernel is checked on one form; what libraries differ in is checked there, too,
+    so that a few cells of other forms will do.
+    """
+    return entry.primitive is not None and entry.key == _owner(entry.primitive)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import importlib
 import sys
@@ -15,7 +14,7 @@ from types import ModuleType
 from anymax import _backends
 from anymax._conformance.cell import Cell, NotTaken, Skip, described
 from anymax._conformance.columns import COLUMNS, Column
-from anymax._conformance.entries import Entry, entries
+from anymax._conformance.entries import Entry, entries, owns_primitive
 from anymax._dispatch import Facts
 
 ASPECTS = (
@@ -96,7 +95,7 @@ def _columns(names: Iterable[str] | None) -> list[Column]:
 def _jobs(cell: Cell, aspects: Iterable[str] | None, full: bool) -> Iterator[Job]:
     if cell.kernel and not _has_kernel(cell):
         return
-    if not full and _is_plain(cell.entry):
+    if not full and not owns_primitive(cell.entry):
         few = (_FEW_OF_KERNELS if cell.kernel else _FEW).get(cell.column.name, {})
         chosen = few.get(cell.dtype, ())
         aspects = [name for name in aspects or ASPECTS if name in chosen]
@@ -151,27 +150,6 @@ _OF_KERNEL = {
     "bfloat16": ("value", "gradient"),
 }
 _FEW_OF_KERNELS = dict.fromkeys(("numpy", "torch", "cupy", "torch:cuda"), _OF_KERNEL)
-
-
-@functools.cache
-def _owner(primitive: str) -> str:
-    """The form that stands for a primitive: its namesake, else a softmax, else any user."""
-    from anymax._catalogue import load_all
-
-    users = {key: f for key, f in load_all().items() if primitive in f.primitives[:1]}
-    name = primitive.removeprefix("row_")
-    named = [key for key, f in users.items() if f.name in (name, f"{name}_loss")]
-    softmaxes = [key for key, f in users.items() if f.module == "softmaxes"]
-    return min(named or softmaxes or users)
-
-
-def _is_plain(entry: Entry) -> bool:
-    """Whether the form is array code on shared pieces, or runs on a kernel as others do.
-
-    Every aspect of a kernel is checked on one form; what libraries differ in is checked there, too,
-    so that a few cells of other forms will do.
-    """
-    return entry.primitive is None or entry.key != _owner(entry.primitive)
 
 
 _KEPT = 24  # forms: their shapes repeat, so what is compiled for one serves the next

@@ -88,7 +88,10 @@ class Classes(NamedTuple):
             loss = loss + select(xp, self.hopeless, xp.full_like(loss, xp.inf))
         weight = self.weight
         if weight is not None:
-            weight = xp.sum(self.probabilities() * weight, axis=-1)
+            t = self.probabilities()
+            if self.where is not None and not self.labels:
+                t = select(xp, self.where, t)  # masked ones may hold NaN
+            weight = xp.sum(t * weight, axis=-1)
         y = reduced(xp, loss, reduction, live=self.live, weight=weight)
         return _array.cast(xp, y, self.dtype)
 
@@ -130,7 +133,10 @@ def classes(
     if labels:
         target = _array.as_index(xp, target)
         valid = xp.ones_like(target) == 1 if ignore_index is None else target != ignore_index
-        check_labels(xp, function, target, valid, logits.shape[-1])
+        if where is not None:  # the label of an example that is dropped may be anything
+            valid = valid & xp.any(where, axis=-1)
+        also = "" if ignore_index is None else "ignore_index"
+        check_labels(xp, function, target, valid, logits.shape[-1], also)
         keep = keep & valid[..., None]
         target = xp.where(valid, target, xp.zeros_like(target))
     else:

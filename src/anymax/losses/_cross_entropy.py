@@ -8,6 +8,7 @@ from anymax import _array
 from anymax._array import Array
 from anymax.losses._reduction import mean_over
 from anymax.losses._targets import check_labels
+from anymax.softmaxes._operands import beside_tape
 
 
 class Counts(NamedTuple):
@@ -89,13 +90,20 @@ def counted(
     ignore_index: int,
     num_classes: int,
     dtype: Any,
+    where: Array | None = None,
 ) -> Counts:
-    """What class indices count, checked; ignored ones are replaced by 0 and given weight 0."""
+    """What class indices count, checked; ignored ones are replaced by 0 and given weight 0.
+
+    So are those of examples to which `where`, broadcastable to (..., C), leaves no class.
+    """
     target = _array.as_index(xp, target)
     if _all_valid(xp, target, ignore_index, num_classes):
         return Counts(xp, target, class_weight, None, None)
     valid = target != ignore_index
-    check_labels(xp, function, target, valid, num_classes)
+    if where is not None:
+        target = beside_tape(xp, target)
+        valid = beside_tape(xp, valid) & xp.any(where, axis=-1)
+    check_labels(xp, function, target, valid, num_classes, "ignore_index")
     target = xp.where(valid, target, xp.zeros_like(target))
     if _array.values_known(valid) and bool(xp.all(valid)):
         return Counts(xp, target, class_weight, None, None)

@@ -50,6 +50,8 @@ def reduced(
     if live is not None:
         loss = xp.where(live, loss, zero)
     if weight is not None:
+        if live is not None:
+            weight = xp.where(live, weight, xp.zeros_like(weight))
         dropped = (weight == 0) & ~xp.isfinite(loss)  # elsewhere weights of 0 have their gradient
         loss = xp.where(dropped, zero, loss) * weight
     if reduction == "none":

@@ -32,8 +32,13 @@ def check_target(
     return wanted is rows
 
 
-def check_labels(xp: Any, function: str, target: Array, valid: Array, num_classes: int) -> None:
-    """Complain about labels outside [0, num_classes), where values can be looked at."""
+def check_labels(
+    xp: Any, function: str, target: Array, valid: Array, num_classes: int, also: str = ""
+) -> None:
+    """Complain about labels outside [0, num_classes), where values can be looked at.
+
+    `also` names what else would have fit.
+    """
     if not _array.values_known(target) or 0 in target.shape:
         return
     wrong = valid & ((target < 0) | (target >= num_classes))
@@ -43,7 +48,7 @@ def check_labels(xp: Any, function: str, target: Array, valid: Array, num_classe
         sign = "" if bool(xp.any(wrong & (target == label))) else "-"
         raise IndexError(
             f"{function}: target holds the label {sign}{label}, but there are {num_classes} "
-            f"classes; labels 0 to {num_classes - 1} fit, and ignore_index"
+            f"classes; labels 0 to {num_classes - 1} fit{also and ', and ' + also}"
         )
 
 
@@ -68,10 +73,12 @@ def check_alike(function: str, first: str, x: Array, second: str, y: Array) -> N
         )
 
 
-def multi_hot(xp: Any, function: str, target: Array, shape: tuple) -> Array:
+def multi_hot(
+    xp: Any, function: str, target: Array, shape: tuple, where: Array | None = None
+) -> Array:
     """Boolean (..., C) from a boolean target, or from lists of classes padded with -1.
 
-    `shape` is that of the logits with the classes last; so is the target's.
+    `shape` is that of the logits with the classes last; so are the target's and the mask's.
     """
     num_classes = shape[-1]
     if _array.is_bool(target):
@@ -88,18 +95,25 @@ def multi_hot(xp: Any, function: str, target: Array, shape: tuple) -> Array:
             f"(..., K) beside logits of shape {_array.shape_text(shape)}, fit"
         )
     target = _array.as_index(xp, target)
-    check_labels(xp, function, target, target != -1, num_classes)
+    valid = target != -1
+    if where is not None:  # the lists of examples that are dropped may hold anything
+        valid = valid & xp.any(where, axis=-1, keepdims=True)
+    check_labels(xp, function, target, valid, num_classes, "-1")
     hot = target[..., None] == _array.arange(xp, num_classes, target, dtype=target.dtype)
     return xp.any(hot, axis=-2)
 
 
-def signed(xp: Any, function: str, target: Array, dtype: Any) -> Array:
-    """Binary targets as -1 and +1: booleans are turned into them, other values are refused."""
+def signed(xp: Any, function: str, target: Array, dtype: Any, where: Array | None = None) -> Array:
+    """Binary targets as -1 and +1: booleans are turned into them, other values are refused.
+
+    Where `where`, of the target's shape, is False they may hold anything.
+    """
     if _array.is_bool(target):
         return 2 * xp.astype(target, dtype) - 1
     target = _array.cast(xp, target, dtype)
     if _array.values_known(target) and 0 not in target.shape:
-        good = xp.all((target == 1) | (target == -1))
+        good = (target == 1) | (target == -1)
+        good = xp.all(good if where is None else good | ~where)
         if _array.values_known(good) and not bool(good):
             raise ValueError(f"{function}: target holds values other than -1 and 1, or booleans")
     return target

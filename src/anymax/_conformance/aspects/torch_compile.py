@@ -14,8 +14,8 @@ from anymax._conformance.calls import as_function
 from anymax._conformance.cell import Cell
 from anymax._conformance.columns import to_numpy
 from anymax._conformance.compare import compare
+from anymax._conformance.entries import owns_primitive
 from anymax._conformance.numeric import cotangent
-from anymax._form import FORMS
 from anymax.testing import Case
 
 _DTYPES = ("float32", "bfloat16")
@@ -35,13 +35,8 @@ def check(cell: Cell) -> None:
     if cell.dtype == "bfloat16":
         cell.each(lambda case: _one(cell, case, "aot_eager"), compiled[:1])
         return
-    backend = "inductor" if _first_of_its_primitive(cell) else "aot_eager"
+    backend = "inductor" if owns_primitive(cell.entry) else "aot_eager"
     cell.each(lambda case: _one(cell, case, backend), compiled[-1:])
-
-
-def _first_of_its_primitive(cell: Cell) -> bool:
-    same = sorted(k for k, f in FORMS.items() if f.primitives == cell.entry.form.primitives)
-    return cell.entry.primitive is not None and same[0] == cell.entry.key
 
 
 def _one(cell: Cell, case: Case, backend: str) -> None:

@@ -324,7 +324,7 @@ def _prepare(logits, target, axis, where, weight, ignore_index, softcap) -> _Cas
         logits, where, cap = _capped(xp, logits, where, cap)
     if labels:
         wide = _array.accumulator(xp, logits)
-        counts = counted(xp, name, target, weight, ignore_index, logits.shape[-1], wide)
+        counts = counted(xp, name, target, weight, ignore_index, logits.shape[-1], wide, where)
     else:
         counts = Counts(xp, class_last(xp, soft, axis), weight, None, None)
     return _Case(xp, logits, where, counts, cap, dtype)

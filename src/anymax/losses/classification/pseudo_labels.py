@@ -103,7 +103,7 @@ def hierarchy_pseudo_labels(
     none = xp.full_like(target, _MISSING)
     for h, x in enumerate(heads):
         own = (level == h) & (target != _MISSING)
-        check_labels(xp, name, target, own, x.shape[1])
+        check_labels(xp, name, target, own, x.shape[1], str(_MISSING))
     labels: list[Array] = []
     for h in range(number):  # what is known or guessed from above
         y = none if not h else _guessed(xp, heads[h], parents[h], labels[-1], threshold)

@@ -40,7 +40,9 @@ def signs(
     """`elements` with a target of signs last, which does not decide the dtype."""
     xp = _array.namespace(function, **arrays, target=target, where=where, weight=weight)
     _array.required(function, **arrays, target=target)
-    target = signed(xp, function, target, _array.float_dtype(xp, arrays.values()))
+    one_each = where is not None and _array.is_bool(where) and where.shape == target.shape
+    dtype = _array.float_dtype(xp, arrays.values())
+    target = signed(xp, function, target, dtype, where if one_each else None)
     return elements(
         function, where=where, weight=weight, reduction=reduction, **arrays, target=target
     )
@@ -48,19 +50,19 @@ def signs(
 
 def indices_or_hot(function: str) -> Callable[..., Array]:
     """Reader of boolean targets, or lists of classes padded with -1, for :func:`multilabelled`."""
-    return lambda xp, target, x: multi_hot(xp, function, target, tuple(x.shape))
+    return lambda xp, target, x, where: multi_hot(xp, function, target, tuple(x.shape), where)
 
 
 def positive_signs(function: str) -> Callable[..., Array]:
     """Reader of targets of -1 and +1, or booleans, for :func:`multilabelled`."""
 
-    def read(xp: Any, target: Array, x: Array) -> Array:
+    def read(xp: Any, target: Array, x: Array, where: Array | None) -> Array:
         if tuple(target.shape) != tuple(x.shape):
             raise ValueError(
                 f"{function}: target has shape {_array.shape_text(target.shape)}; signs have the "
                 f"shape {_array.shape_text(x.shape)} of the logits, class indices one axis less"
             )
-        return signed(xp, function, target, _array.float_dtype(xp, (x,))) > 0
+        return signed(xp, function, target, _array.float_dtype(xp, (x,)), where) > 0
 
     return read
 
@@ -78,7 +80,7 @@ def multilabelled(
 ) -> Classes:
     """`classes` of which several may be right; a right class that `where` masks is left out.
 
-    ``read(xp, target, logits)``, classes last, says which are right.
+    ``read(xp, target, logits, where)``, classes last, says which are right.
     """
     xp = _array.namespace(function, logits=logits, target=target, where=where, weight=weight)
     _array.required(function, logits=logits, target=target)
@@ -90,9 +92,10 @@ def multilabelled(
             f"{logits.ndim} fit, as the logits have"
         )
     x = class_last(xp, logits, axis)
-    right = read(xp, class_last(xp, xp.asarray(target), axis), x)
     if where is not None:
         where = class_last(xp, xp.broadcast_to(where, tuple(logits.shape)), axis)
+    right = read(xp, class_last(xp, xp.asarray(target), axis), x, where)
+    if where is not None:
         right = right & where
     right = xp.astype(right, _array.float_dtype(xp, (x,)))
     return classes(function, x, right, where=where, weight=weight, reduction=reduction)

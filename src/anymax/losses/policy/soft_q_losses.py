@@ -190,7 +190,7 @@ def _taken(
             f"{_array.shape_text(q.shape)}; one action a state, {_array.shape_text(q.shape[:-1])}"
         )
     action = _array.as_index(xp, action)
-    check_labels(xp, function, action, action != -1, q.shape[-1])
+    check_labels(xp, function, action, action != -1, q.shape[-1], "-1")
     _array.check_mask(function, "where", where, action.shape, "the states")
     live = action != -1 if where is None else (action != -1) & where
     hot = one_hot(xp, action, q.shape[-1], -1, xp.bool) & live[..., None]

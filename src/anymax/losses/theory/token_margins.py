@@ -90,7 +90,7 @@ def _margins(
     rows = tuple(case.x.shape[:-2])
     _array.check_broadcast(function, "index", index, rows, "the examples")
     index = xp.broadcast_to(_array.as_index(xp, index), rows)
-    check_labels(xp, function, index, index != -1, count)
+    check_labels(xp, function, index, index != -1, count, "-1")
     chosen = one_hot(xp, index, count, -1, xp.bool)
     compared = case.keep & ~chosen & (index != -1)[..., None]
     best = xp.sum(select(xp, chosen[..., None], case.x), axis=-2, keepdims=True)

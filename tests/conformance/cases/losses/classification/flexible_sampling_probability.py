@@ -10,7 +10,7 @@ _STREAM = {"total": 100.0, "num_classes": 4}
 
 CASES = [
     Case("batch", (_N, _SEEN), _STREAM, wrt=(), compiled=True),
-    Case("factor", (_N[0] + 1.0, _SEEN), {"factor": 20.0, **_STREAM}, wrt=(0, 1), smooth=False),
+    Case("factor", (_N[0] + 1.0, _SEEN), {"factor": 20.0, **_STREAM}, wrt=(0, 1), smooth=True),
     Case("unseen", (np.asarray([5.0, 6.0]), np.asarray(np.inf)), _STREAM, wrt=()),
     Case("scalar", (np.asarray(20.0), np.asarray(5.0)), _STREAM, wrt=()),
 ]
