@@ -49,7 +49,9 @@ def curves(form: Form, t: np.ndarray) -> Iterable[tuple[str, np.ndarray]] | None
             return _columns(form.name, form.function(x), t.size)
         if form.module == "losses" and [name for name, _ in others] == ["target"]:
             labels = [np.full(t.shape, c) for c in (0, 1)]
-            return [(f"target {c[0]}", form.function(x, c, reduction="none")) for c in labels]
+            losses = [np.asarray(form.function(x, c, reduction="none")) for c in labels]
+            if all(y.shape == t.shape and np.isfinite(y).all() for y in losses):
+                return [(f"target {c}", y) for c, y in enumerate(losses)]
     except (TypeError, ValueError, IndexError):  # it needs more than logits
         return None
     return None
