@@ -187,6 +187,23 @@ def test_the_label_of_a_dropped_example_may_be_anything(form, label):
         form(x, np.asarray([3, label]), where=keep)
 
 
+@pytest.mark.parametrize("form", ["linear", "nested", "shards", "actions"])
+def test_so_may_it_where_logits_are_formed_inside(form):
+    w, keep = np.asarray([[1.0, 0.0], [0.0, 1.0], [2.0, 1.0]]), np.asarray([[True], [False]])
+    call = {
+        "linear": lambda x, y, m: am.linear_cross_entropy(x, w, y, where=m),
+        "nested": lambda x, y, m: am.nested_prefix_cross_entropy(x, w, y, widths=(1, 2), where=m),
+        "shards": lambda x, y, m: am.vocab_parallel_cross_entropy((x, 2 * x), y, where=m),
+        "actions": lambda x, y, m: am.losses.soft_q_loss(x, x[:, 0], action=y, where=m[:, 0]),
+    }[form]
+    x = np.asarray([[1.0, 2.0], [0.5, 0.0]])
+    value, slope = am.value_and_grad(lambda x: call(x, np.asarray([1, 9]), keep))(x)
+    np.testing.assert_allclose(value, call(x[:1], np.asarray([1]), keep[:1]))
+    assert not slope[1].any()
+    with pytest.raises(IndexError, match="holds the label 9"):
+        call(x, np.asarray([1, 9]), keep | True)
+
+
 def test_ignore_index_is_offered_where_there_is_one():
     with pytest.raises(IndexError, match="0 to 2 fit, and ignore_index"):
         am.nll_loss(np.zeros((1, 3)), np.asarray([3]))

@@ -100,7 +100,7 @@ def counted(
     if _all_valid(xp, target, ignore_index, num_classes):
         return Counts(xp, target, class_weight, None, None)
     valid = target != ignore_index
-    if where is not None:
+    if where is not None and where.ndim:
         target = beside_tape(xp, target)
         valid = beside_tape(xp, valid) & xp.any(where, axis=-1)
     check_labels(xp, function, target, valid, num_classes, "ignore_index")

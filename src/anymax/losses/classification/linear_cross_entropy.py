@@ -203,7 +203,8 @@ def _prepare(hidden, w, target, bias, where, weight, ignore_index, shift) -> _Ca
     rows = tuple(target.shape)
     where = None if where is None else flat_mask(xp, where, rows)
     wide = _array.accumulator(xp, hidden)
-    counts = counted(xp, _NAME, xp.reshape(target, (-1,)), weight, ignore_index, num_classes, wide)
+    target = xp.reshape(target, (-1,))
+    counts = counted(xp, _NAME, target, weight, ignore_index, num_classes, wide, where)
     flat = xp.reshape(hidden, (_array.size(rows), hidden.shape[-1]))
     return _Case(xp, flat, w, bias, where, counts, rows, hidden.dtype)
 

@@ -124,7 +124,7 @@ def nested_prefix_cross_entropy(
             f"{_NAME}: width_weight has shape {_array.shape_text(a.shape)}; one weight per width, "
             f"({len(ends)},), fits"
         )
-    counts = counted(xp, _NAME, target, weight, ignore_index, w.shape[0], hidden.dtype)
+    counts = counted(xp, _NAME, target, weight, ignore_index, w.shape[0], hidden.dtype, where)
     loss, lse = _summed(xp, hidden[..., : ends[-1]], w[:, : ends[-1]], ends, a, where, counts,
                         reduction)  # fmt: skip
     return _array.cast(xp, counts.reduced(loss, lse, reduction), dtype)

@@ -155,6 +155,8 @@ def _prepare(logit_shards, target, where, ignore_index) -> _Case:
     _array.check_mask(_NAME, "where", where, (*rows, sum(sizes)), "the logits (..., V)")
     target = beside_tape(xp, _array.as_index(xp, target))
     valid = target != ignore_index
+    if where is not None and where.ndim:  # the label of an example that is dropped may be anything
+        valid = valid & xp.any(where, axis=-1)
     check_labels(xp, _NAME, target, valid, sum(sizes), "ignore_index")
     found, start = [], 0
     for x, size in zip(shards, sizes):

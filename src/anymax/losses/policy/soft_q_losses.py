@@ -190,9 +190,9 @@ def _taken(
             f"{_array.shape_text(q.shape)}; one action a state, {_array.shape_text(q.shape[:-1])}"
         )
     action = _array.as_index(xp, action)
-    check_labels(xp, function, action, action != -1, q.shape[-1], "-1")
     _array.check_mask(function, "where", where, action.shape, "the states")
     live = action != -1 if where is None else (action != -1) & where
+    check_labels(xp, function, action, live, q.shape[-1], "-1")
     hot = one_hot(xp, action, q.shape[-1], -1, xp.bool) & live[..., None]
     wide = _array.widen(xp, q)
     return _array.cast(xp, xp.sum(select(xp, hot, wide), axis=-1), q.dtype), live
