@@ -218,3 +218,22 @@ def test_selection_over_two_axes_counts_in_their_order():
     x = np.zeros((2, 3, 2))
     got = largest(np, x, np.ones(x.shape, bool), 3, (0, 2))
     np.testing.assert_array_equal(got[:, 0], [[True, True], [True, False]])
+
+
+@pytest.mark.parametrize("kind", ["plain", "ties", "masked", "short"])
+def test_long_rows_are_drawn_as_if_sorted_whole(kind):
+    rng = np.random.default_rng(5)
+    x, g = rng.normal(size=(3, 400)), rng.gumbel(size=(3, 400))
+    where = rng.uniform(size=x.shape) < 0.7 if kind == "masked" else None
+    if kind == "ties":
+        x, g = np.rint(2 * x), np.zeros_like(g)
+    if kind == "short":
+        x[1, 5:] = -np.inf
+    z = np.where(True if where is None else where, x + g, -np.inf)
+    wanted = np.argsort(-z, axis=-1, kind="stable")[:, :9]
+    wanted = np.where(np.take_along_axis(z, wanted, -1) > -np.inf, wanted, -1)
+    np.testing.assert_array_equal(am.gumbel_top_k(x, g, k=9, where=where), wanted)
+    torch = pytest.importorskip("torch")
+    mask = None if where is None else torch.from_numpy(where)
+    drawn = am.gumbel_top_k(torch.from_numpy(x), torch.from_numpy(g), k=9, where=mask)
+    np.testing.assert_array_equal(drawn.numpy(), wanted)

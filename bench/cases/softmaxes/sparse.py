@@ -55,6 +55,12 @@ def min_p_by_torch():
     return softmax
 
 
+def gumbel_top_k_by_torch():
+    import torch
+
+    return lambda x, g: torch.topk(x + g, 8)[1]
+
+
 def soft_top_k_by_torch():
     """Bisection as in the official code, from a bracket that is wide enough."""
     import torch
@@ -125,5 +131,10 @@ CASES = [
     case(
         "min_p_softmax 0.05", SAMPLING, lambda x: am.min_p_softmax(x, min_p=0.05),
         {"torch": min_p_by_torch},
+    ),
+    Case(
+        "gumbel_top_k 8", "x".join(map(str, SAMPLING)), lambda x, g: am.gumbel_top_k(x, g, k=8),
+        {"torch": gumbel_top_k_by_torch}, lambda: (normal(*SAMPLING), normal(*SAMPLING, seed=1)),
+        bytes=8.0 * math.prod(SAMPLING),
     ),
 ]  # fmt: skip
