@@ -170,3 +170,11 @@ def test_surrogate_changes_the_value_alone():
 def test_arguments_that_do_not_fit(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+@pytest.mark.parametrize("form", ["decoupled_softmax_loss", "soft_top_k_loss"])
+def test_lists_of_dropped_examples_may_hold_anything(form):
+    options = {"k": 1} if form == "soft_top_k_loss" else {}
+    x, where = RNG.normal(size=(2, 4)), np.asarray([[True], [False]])
+    y = getattr(am, form)(x, np.asarray([[1, -1], [9, -100]]), where=where, **options)
+    np.testing.assert_allclose(y, getattr(am, form)(x[:1], np.asarray([[1, -1]]), **options))

@@ -81,7 +81,7 @@ def _labels(
     if where is not None:
         where = class_last(xp, xp.broadcast_to(where, full), axis)
     target = class_last(xp, target, axis) if target.ndim == logits.ndim else target
-    hot = multi_hot(xp, function, xp.asarray(target), tuple(x.shape))
+    hot = multi_hot(xp, function, xp.asarray(target), tuple(x.shape), where)
     keep = kept(xp, x, where)
     return _Labels(xp, dtype, select(xp, keep, x), keep, hot, tuple(rest), weight)
 
