@@ -134,7 +134,7 @@ def classes(
         target = _array.as_index(xp, target)
         valid = xp.ones_like(target) == 1 if ignore_index is None else target != ignore_index
         if where is not None:  # the label of an example that is dropped may be anything
-            valid = valid & xp.any(where, axis=-1)
+            valid = xp.logical_and(valid, xp.any(where, axis=-1))  # either may be under the tape
         also = "" if ignore_index is None else "ignore_index"
         check_labels(xp, function, target, valid, logits.shape[-1], also)
         keep = keep & valid[..., None]

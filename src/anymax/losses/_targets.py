@@ -97,7 +97,7 @@ def multi_hot(
     target = _array.as_index(xp, target)
     valid = target != -1
     if where is not None:  # the lists of examples that are dropped may hold anything
-        valid = valid & xp.any(where, axis=-1, keepdims=True)
+        valid = xp.logical_and(valid, xp.any(where, axis=-1, keepdims=True))
     check_labels(xp, function, target, valid, num_classes, "-1")
     hot = target[..., None] == _array.arange(xp, num_classes, target, dtype=target.dtype)
     return xp.any(hot, axis=-2)
@@ -113,7 +113,7 @@ def signed(xp: Any, function: str, target: Array, dtype: Any, where: Array | Non
     target = _array.cast(xp, target, dtype)
     if _array.values_known(target) and 0 not in target.shape:
         good = (target == 1) | (target == -1)
-        good = xp.all(good if where is None else good | ~where)
+        good = xp.all(good if where is None else xp.logical_or(good, ~where))
         if _array.values_known(good) and not bool(good):
             raise ValueError(f"{function}: target holds values other than -1 and 1, or booleans")
     return target
