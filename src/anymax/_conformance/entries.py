@@ -170,3 +170,18 @@ def owns_primitive(entry: Entry) -> bool:
     so that a few cells of other forms will do.
     """
     return entry.primitive is not None and entry.key == _owner(entry.primitive)
+
+
+@functools.cache
+def _leaders() -> frozenset[str]:
+    from anymax._catalogue import load_all
+
+    first: dict[str, str] = {}
+    for key, form in sorted(load_all().items()):
+        first.setdefault(form.function.__module__, key)
+    return frozenset(first.values())
+
+
+def leads_file(entry: Entry) -> bool:
+    """Whether the form is the first of its source file."""
+    return entry.key in _leaders()

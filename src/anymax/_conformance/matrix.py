@@ -14,7 +14,7 @@ from types import ModuleType
 from anymax import _backends
 from anymax._conformance.cell import Cell, NotTaken, Skip, described
 from anymax._conformance.columns import COLUMNS, Column
-from anymax._conformance.entries import Entry, entries, owns_primitive
+from anymax._conformance.entries import Entry, entries, leads_file, owns_primitive
 from anymax._dispatch import Facts
 
 ASPECTS = (
@@ -98,6 +98,8 @@ def _jobs(cell: Cell, aspects: Iterable[str] | None, full: bool) -> Iterator[Job
     if not full and not owns_primitive(cell.entry):
         few = (_FEW_OF_KERNELS if cell.kernel else _FEW).get(cell.column.name, {})
         chosen = few.get(cell.dtype, ())
+        if not leads_file(cell.entry):
+            chosen = [name for name in chosen if (cell.column.name, name) not in _COMPILED]
         aspects = [name for name in aspects or ASPECTS if name in chosen]
         if not aspects:
             return
@@ -144,6 +146,9 @@ _FEW: dict[str, dict[str, tuple[str, ...]]] = {
     "torch:cuda": {"float32": ("value", "gradient"), "bfloat16": ("value",)},
     "jax:gpu": {"float32": ("value", "gradient")},
 }
+_COMPILED = {  # a second each; forms of one file are near variants, of which one does
+    ("torch", "torch_compile"), ("jax:jit", "jax_transforms"), ("jax:jit", "gradient"),
+}  # fmt: skip
 _OF_KERNEL = {
     "float64": ("value",),
     "float32": ("value", "gradient", "layout", "accuracy"),
