@@ -99,7 +99,7 @@ def _jobs(cell: Cell, aspects: Iterable[str] | None, full: bool) -> Iterator[Job
         few = (_FEW_OF_KERNELS if cell.kernel else _FEW).get(cell.column.name, {})
         chosen = few.get(cell.dtype, ())
         if not leads_file(cell.entry):
-            chosen = [name for name in chosen if (cell.column.name, name) not in _COMPILED]
+            chosen = tuple(n for n in chosen if (cell.column.name, n) not in _COMPILED)
         aspects = [name for name in aspects or ASPECTS if name in chosen]
         if not aspects:
             return
